@@ -81,6 +81,13 @@ typedef enum desist_kind {
 /* `reason` is borrowed for the length of the call. */
 typedef void (*desist_callback)(void *data, desist_reason *reason);
 
+/* The library's part of what stands in its lists. */
+typedef struct desist_node desist_node;
+struct desist_node {
+  desist_node *next, *previous;
+  uintptr_t owner;
+};
+
 /*
 ** One callback on one token; 48 bytes that belong to the caller. The fields
 ** are the library's. The node must stay where it is until unregister returned
@@ -88,8 +95,7 @@ typedef void (*desist_callback)(void *data, desist_reason *reason);
 ** try_reset, last release). Its own callback may free it or register it again.
 */
 struct desist_registration {
-  void *next_, *previous_;
-  uintptr_t owner_;
+  desist_node node_;
   desist_callback callback_;
   void *data_;
   uintptr_t state_;

@@ -1,0 +1,208 @@
+/*
+** clock.c: deadlines, on manual clocks and on the real one.
+**
+** An armed deadline keeps a reference on its source. The clock's lock is taken
+** last of all locks. Arming looks at the source's flags under it, cancelling
+** and closing disarm after they set them: so nothing stays armed on what is
+** finished.
+*/
+#include "core.h"
+
+desist_clock *desist__clock_of(const desist_source *source) {
+  desist__extra *extra = desist__extra_of(source);
+  return extra == NULL || extra->clock == NULL ? &desist__real : extra->clock;
+}
+
+/* --- Arming --- */
+
+bool desist__arm(desist_source *source, int64_t time) {
+  desist__extra *extra = desist__extra_make(source);
+  desist_clock *clock;
+  bool fit;
+  if (extra == NULL) return false;
+  clock = desist__clock_of(source);
+  desist__mutex_lock(&clock->lock);
+  fit = (desist__flags(source) & (DESIST__CANCELLED | DESIST__CLOSED)) == 0 &&
+        (clock != &desist__real || desist__service_start_locked());
+  if (fit) {
+    if (extra->armed)
+      desist__wheel_remove(&clock->wheel, &extra->alarm);
+    else if (!clock->dead)
+      desist__retain(source);
+    extra->alarm.time = time;
+    if (!clock->dead) {
+      desist__wheel_add(&clock->wheel, &extra->alarm);
+      desist__store_release(&extra->armed, true);
+      if (clock == &desist__real) desist__service_hurry_locked(time);
+    }
+  }
+  desist__mutex_unlock(&clock->lock);
+  return fit;
+}
+
+bool desist__disarm(desist__extra *extra) {
+  desist_clock *clock = desist__clock_of(extra->source);
+  bool was;
+  desist__mutex_lock(&clock->lock);
+  was = extra->armed;
+  if (was) {
+    desist__wheel_remove(&clock->wheel, &extra->alarm);
+    desist__store_release(&extra->armed, false);
+  }
+  desist__mutex_unlock(&clock->lock);
+  return was;
+}
+
+static bool is_over(const desist_source *source) {
+  return (desist__flags(source) & (DESIST__CANCELLED | DESIST__CLOSED)) != 0;
+}
+
+static bool disarm_only(desist_source *source) {
+  desist__extra *extra = desist__extra_of(source);
+  if (is_over(source)) return false;
+  if (extra != NULL && desist__disarm(extra)) desist__release(source);
+  return true;
+}
+
+bool desist__cancel_at(desist_source *source, int64_t time,
+                       const desist__runner *runner) {
+  if (source == NULL || is_over(source)) return false;
+  if (time == DESIST_NEVER) return disarm_only(source);
+  if (time <= desist_clock_now(desist__clock_of(source)))
+    return desist__cancel(source, &desist__deadline, runner);
+  return desist__arm(source, time);
+}
+
+bool desist__cancel_after(desist_source *source, int64_t nanoseconds,
+                          const desist__runner *runner) {
+  int64_t now;
+  if (source == NULL || nanoseconds < 0 || is_over(source)) return false;
+  if (nanoseconds == 0)
+    return desist__cancel(source, &desist__deadline, runner);
+  if (nanoseconds == DESIST_NEVER) return disarm_only(source);
+  now = desist_clock_now(desist__clock_of(source));
+  if (now > 0 && nanoseconds >= DESIST_NEVER - now) return disarm_only(source);
+  return desist__arm(source, now + nanoseconds);
+}
+
+bool desist_source_cancel_after(desist_source *source, int64_t nanoseconds) {
+  return desist__cancel_after(source, nanoseconds, NULL);
+}
+
+bool desist_source_cancel_at(desist_source *source, int64_t time) {
+  return desist__cancel_at(source, time, NULL);
+}
+
+/* --- Manual clocks --- */
+
+desist_clock *desist_clock_create(int64_t start) {
+  desist_clock *clock = (desist_clock *)desist__allocate(sizeof *clock);
+  if (clock == NULL) return NULL;
+  clock->handles = 1;
+  clock->refs = 1;
+  clock->now = start;
+  clock->moving = clock->dead = false;
+  desist__mutex_init(&clock->lock);
+  desist__wheel_init(&clock->wheel, start);
+  return clock;
+}
+
+void desist__clock_retain(desist_clock *clock) {
+  desist__count_up(&clock->refs);
+}
+
+void desist__clock_release(desist_clock *clock) {
+  if (desist__count_down(&clock->refs, 1) != 0) return;
+  desist__mutex_destroy(&clock->lock);
+  desist__free(clock, sizeof *clock);
+}
+
+void desist_clock_retain(desist_clock *clock) {
+  if (clock != NULL) desist__count_up(&clock->handles);
+}
+
+desist__extra *desist__take_due_locked(desist_clock *clock, int64_t time,
+                                       bool one_moment) {
+  desist__extra *due = NULL;
+  desist__extra **end = &due;
+  desist__alarm *alarm;
+  while ((alarm = desist__wheel_take(&clock->wheel, time)) != NULL) {
+    desist__extra *extra =
+        (desist__extra *)(void *)((char *)alarm -
+                                  offsetof(desist__extra, alarm));
+    desist__store_release(&extra->armed, false);
+    extra->next_due = NULL;
+    *end = extra;
+    end = &extra->next_due;
+    if (one_moment && alarm->time < time) time = alarm->time;
+  }
+  return due;
+}
+
+/* Nothing moves the clock any more: what is armed never fires. */
+static void disarm_all(desist_clock *clock) {
+  desist__extra *due;
+  desist__mutex_lock(&clock->lock);
+  clock->dead = true;
+  due = desist__take_due_locked(clock, INT64_MAX, false);
+  desist__mutex_unlock(&clock->lock);
+  while (due != NULL) {
+    desist_source *source = due->source;
+    due = due->next_due;
+    desist__reconsider(source);
+    desist__release(source);
+  }
+}
+
+void desist_clock_release(desist_clock *clock) {
+  if (clock == NULL || desist__count_down(&clock->handles, 1) != 0) return;
+  disarm_all(clock);
+  desist__clock_release(clock);
+}
+
+int64_t desist_clock_now(const desist_clock *clock) {
+  int64_t now;
+  desist_clock *manual = (desist_clock *)(uintptr_t)clock;
+  if (clock == NULL || clock == &desist__real) return desist_now();
+  desist__mutex_lock(&manual->lock);
+  now = manual->now;
+  desist__mutex_unlock(&manual->lock);
+  return now;
+}
+
+bool desist__clock_set(desist_clock *clock, int64_t time,
+                       const desist__runner *runner) {
+  bool fit;
+  if (clock == NULL || clock == &desist__real) return false;
+  desist__clock_retain(clock); /* a callback may drop the last handle */
+  desist__mutex_lock(&clock->lock);
+  fit = !clock->moving && time >= clock->now;
+  if (fit) {
+    desist__extra *due;
+    clock->moving = true;
+    while ((due = desist__take_due_locked(clock, time, true)) != NULL) {
+      if (due->alarm.time > clock->now) clock->now = due->alarm.time;
+      desist__mutex_unlock(&clock->lock);
+      desist__fire(due, runner, false);
+      desist__mutex_lock(&clock->lock);
+    }
+    clock->now = time;
+    clock->moving = false;
+  }
+  desist__mutex_unlock(&clock->lock);
+  desist__clock_release(clock);
+  return fit;
+}
+
+bool desist_clock_set(desist_clock *clock, int64_t time) {
+  return desist__clock_set(clock, time, NULL);
+}
+
+bool desist_clock_advance(desist_clock *clock, int64_t nanoseconds) {
+  int64_t now;
+  if (clock == NULL || nanoseconds < 0) return false;
+  now = desist_clock_now(clock);
+  return desist_clock_set(clock, now > 0 && nanoseconds > INT64_MAX - now
+                                     ? INT64_MAX
+                                     : now + nanoseconds);
+}

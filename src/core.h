@@ -1,0 +1,337 @@
+/*
+** core.h: what the files of the core share. Nobody else includes it.
+**
+** A source and its token are one object. All that wants to be told about its
+** cancellation stands in ONE list, newest first: callbacks, watches of a
+** lua_State (queue.h), waiting threads, links.
+**
+** Invariants
+**  #1 A node is in a source's list only while the source is live, or while its
+**     delivery has not come to the node yet. The list only shrinks once the
+**     source is cancelled.
+**  #2 A registration moves ACTIVE -> BUSY -> TAKEN (delivered) or IDLE
+**     (unregistered, dropped). Who makes it BUSY is who takes it out. Its
+**     source cannot be freed meanwhile: whoever empties the list for that
+**     waits, without the lock, until a BUSY node is gone.
+**  #3 A link keeps a memory reference on each input until it has finished. So
+**     its node may always be taken out of the input's list, under the input's
+**     lock.
+**  #4 A source is marked cancelled by exactly one thread, which delivers it.
+**     When a link has been marked through one input it has been taken out of
+**     all others: the one place left is its turn.
+**  #5 refs == 0 is death: nothing takes a reference from there.
+**
+** References. `handles` counts source references; together they own one of
+** `refs`. The others: tokens, links on the source (#3), links that it began
+** the cancellation of, an armed deadline, a delivery in progress.
+**
+** Lock order: marking lock, then sources from inputs to links, then one of:
+** a clock's lock, an inbox's lock, the events' lock. The other locks
+** (running, handles, descriptors) are taken with none of these held.
+** No lock is held while a callback runs.
+*/
+#ifndef DESIST_CORE_H
+#define DESIST_CORE_H
+
+#include "platform.h"
+
+#include "atomic.h"
+#include "desist.h"
+#include "queue.h"
+#include "wheel.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* --- Memory (memory.c) --- */
+
+void *desist__allocate(size_t size);
+void desist__free(void *block, size_t size);
+
+/* --- Nodes --- */
+
+typedef desist_node desist__node;
+
+/* The low bits of a node's owner: what it is. */
+enum {
+  DESIST__CALLBACK = 0,
+  DESIST__WAITER = 1,
+  DESIST__WATCH = 2,
+  DESIST__LINK = 4,  /* with one bit each for the ends of a link's nodes: */
+  DESIST__FIRST = 1,
+  DESIST__LAST = 2,
+  DESIST__NODE_BITS = 7
+};
+
+enum { /* desist_registration.state_ */
+  DESIST__IDLE,
+  DESIST__ACTIVE,
+  DESIST__BUSY,
+  DESIST__TAKEN
+};
+
+/* --- Sources --- */
+
+enum { /* desist_source.flags */
+  DESIST__CANCELLED = 1, /* desist.h's inline poll knows this bit */
+  DESIST__CLOSED = 2,    /* dropped what it had; if live, stays so for ever */
+  DESIST__LINKED = 4,    /* a link stands or stood in the list */
+  DESIST__WAITED = 8,    /* so for a waiter */
+  DESIST__PATH = 16,     /* locked by the thread that marks */
+  DESIST__REACHED = 32   /* marked through an input, which gives the turn */
+};
+
+enum { DESIST__PLAIN, DESIST__ANY, DESIST__ALL }; /* desist_source.link */
+
+typedef struct desist__extra desist__extra;
+
+struct desist_source {
+  /* Written under the lock, read by anybody. */
+  uint16_t flags; /* first: desist.h's inline poll reads it here */
+  desist__lock lock;
+  uint8_t link; /* set once */
+  /* Under the lock. Live: how many inputs must still be heard of (ALL) or can
+  ** still be (ANY); 0: the inputs cannot cancel it. REACHED: by which input. */
+  uint32_t live;
+  /* Atomic. */
+  uint32_t handles;
+  uint32_t refs;
+  /* Under the lock. */
+  desist__node *first;
+  /* Written under the lock, read by anybody: the reason, or an extra | 1. */
+  uintptr_t slot;
+};
+
+/* A source with inputs: its nodes in their lists follow it. */
+typedef struct desist__linked {
+  desist_source source;
+  desist_source *origin; /* set before CANCELLED; NULL: itself */
+  desist__node inputs[1];
+} desist__linked;
+
+/* What few sources have; made when first needed, gone with the source. */
+struct desist__extra {
+  desist_source *source;
+  uintptr_t reason;    /* as slot would be */
+  desist_clock *clock; /* set once; NULL: the real one */
+  /* Under the clock's lock; `armed` read by anybody. */
+  desist__alarm alarm;
+  bool armed;
+  /* The thread that fires it. */
+  bool marked;
+  desist__extra *next_due;
+  /* Under the source's lock. */
+  bool has_event;
+  desist__event event;
+  char *name;
+  struct desist__catcher *catcher; /* set once; of signals, or NULL */
+  /* Under the handles' lock. */
+  struct desist__handle *handles[2];
+};
+
+static inline desist_source *desist__source_of(const desist_token *token) {
+  return (desist_source *)(uintptr_t)token;
+}
+
+static inline desist_token *desist__token_of(desist_source *source) {
+  return (desist_token *)(void *)source;
+}
+
+static inline desist__extra *desist__extra_of(const desist_source *source) {
+  uintptr_t slot = desist__load_acquire(&source->slot);
+  return (slot & 1) == 0 ? NULL : (desist__extra *)(slot & ~(uintptr_t)1);
+}
+
+static inline unsigned desist__flags(const desist_source *source) {
+  return desist__load_acquire(&source->flags);
+}
+
+/* Release: what was written before is seen by who reads the flag. */
+static inline void desist__flag_locked(desist_source *source, unsigned on,
+                                       unsigned off) {
+  unsigned flags = desist__load_relaxed(&source->flags);
+  desist__store_release(&source->flags, (uint16_t)((flags | on) & ~off));
+}
+
+/* source.c */
+/* The extra, made if need be; NULL: out of memory. */
+desist__extra *desist__extra_make(desist_source *source);
+/* A source of `size` bytes with one handle. */
+desist_source *desist__source_new(size_t size);
+static inline void desist__retain(desist_source *source) {
+  desist__count_up(&source->refs);
+}
+void desist__release(desist_source *source);
+/* Closes what has no handle and what nothing can cancel any more. */
+void desist__reconsider(desist_source *source);
+
+/* --- The list (list.c) --- */
+
+void desist__list_add_locked(desist_source *source, desist__node *node,
+                             unsigned kind);
+void desist__list_remove_locked(desist_source *source, desist__node *node);
+/* A link's node that is in no list. */
+static inline bool desist__is_listed(const desist__node *node) {
+  return node->previous != node;
+}
+
+/*
+** Takes out all registrations and, if `links`, hands out the links' nodes in
+** a chain by `next`; waiters stay if `keep_waiters`. May let go of the lock
+** for a moment (#2).
+*/
+desist__node *desist__list_drop_locked(desist_source *source, bool links,
+                                       bool keep_waiters);
+
+/* --- Links (link.c) --- */
+
+static inline unsigned desist__kind(const desist__node *node) {
+  return (unsigned)(node->owner & DESIST__NODE_BITS);
+}
+
+/* Whose list the node is for; NULL: nobody's any more. */
+static inline desist_source *desist__owner(const desist__node *node) {
+  return (desist_source *)(node->owner & ~(uintptr_t)DESIST__NODE_BITS);
+}
+
+static inline desist__linked *desist__linked_of(desist_source *source) {
+  return (desist__linked *)(void *)source;
+}
+
+/* The link that a link's node is of. */
+desist__linked *desist__link_of(desist__node *node);
+/* How many inputs a link was made with. */
+size_t desist__link_count(const desist__linked *link);
+/* Takes the link out of all its inputs' lists, and gives back #3's
+** references. Called when the link is finished, or its inputs cannot cancel it
+** any more; two threads may do so at once. */
+void desist__link_leave(desist__linked *link);
+/* An input died uncancelled. True: with it the inputs cannot cancel the link
+** any more, and the caller makes it leave them. */
+bool desist__link_input_died(desist__linked *link);
+
+/* --- Cancelling (cancel.c) --- */
+
+/* Fires deadlines: a chain by next_due, each with a reference for this.
+** All are marked before the first is delivered. */
+void desist__fire(desist__extra *due, const desist__runner *runner,
+                  bool gated);
+void desist__cancel_before_fork(void);
+void desist__cancel_after_fork(void);
+
+/* --- Running callbacks (running.c) --- */
+
+/* A thread that runs callbacks, one after the other; on its stack. */
+typedef struct desist__running desist__running;
+struct desist__running {
+  desist__running *next, *previous; /* under the shard's lock */
+  uintptr_t current;                /* registration, atomic; 0 between them */
+  uintptr_t thread;                 /* set once; 0: not begun */
+  uint32_t waited;                  /* atomic: somebody waits for one */
+};
+
+/* Before the state says TAKEN; the first time it makes the thread known. */
+void desist__running_enter(desist__running *running,
+                           desist_registration *registration);
+void desist__running_leave(desist__running *running);
+void desist__running_end(desist__running *running);
+void desist__running_before_fork(void);
+void desist__running_after_fork(bool child);
+
+/* --- Reasons (reason.c) --- */
+
+extern desist_reason desist__cancelled, desist__deadline;
+desist_reason *desist__reason_of(const desist_source *source);
+/* Before the flag. */
+void desist__reason_set_locked(desist_source *source, desist_reason *reason);
+
+/* --- Clocks (clock.c, service.c) --- */
+
+struct desist_clock {
+  uint32_t handles; /* atomic */
+  uint32_t refs;    /* atomic; the handles own one */
+  desist__mutex lock;
+  /* Under the lock. */
+  int64_t now; /* manual */
+  bool moving, dead;
+  desist__wheel wheel;
+};
+
+/* False: no thread or no memory. Cancelled or closed: false. */
+bool desist__arm(desist_source *source, int64_t time);
+/* Leaves #refs alone: true if a reference of the deadline's is now free. */
+bool desist__disarm(desist__extra *extra);
+void desist__clock_retain(desist_clock *clock);
+void desist__clock_release(desist_clock *clock);
+desist_clock *desist__clock_of(const desist_source *source);
+
+/* Takes out what is due by `time`, or only what is due at the first moment of
+** it: a chain by next_due, in firing order, with the alarms' references. */
+desist__extra *desist__take_due_locked(desist_clock *clock, int64_t time,
+                                       bool one_moment);
+
+/* The real clock's part of arming; under its lock. */
+extern desist_clock desist__real;
+bool desist__service_start_locked(void);
+void desist__service_hurry_locked(int64_t time);
+/* Without threads: looks at the deadlines here and now. */
+void desist__service_poll(void);
+void desist__service_before_fork(void);
+void desist__service_after_fork(bool child);
+
+/* --- Signals (signal.c) --- */
+
+/* Puts the handlers back; may be called more than once. True if a reference of
+** the signals' is now free. */
+bool desist__catcher_end(struct desist__catcher *catcher);
+void desist__catcher_free(struct desist__catcher *catcher);
+/* Cancels what a signal was caught for; without threads in service_poll. */
+void desist__signals_serve(void);
+void desist__signals_stop(void);
+void desist__signals_before_fork(void);
+void desist__signals_after_fork(bool child);
+
+/* --- Waiting (wait.c) --- */
+
+typedef struct desist__waiter {
+  desist_registration registration;
+  desist__mutex *lock;
+  desist__cond *wake;
+  bool woken; /* under *lock */
+} desist__waiter;
+
+void desist__waiter_wake(desist__waiter *waiter);
+void desist__descriptor_before_fork(void);
+void desist__descriptor_after_fork(void);
+
+/* --- Registrations (registration.c) --- */
+
+typedef enum desist__enlisted {
+  DESIST__ENLISTED,
+  DESIST__WAS_CANCELLED,
+  DESIST__IS_DEAD
+} desist__enlisted;
+
+desist__enlisted desist__enlist(desist_source *source,
+                                desist_registration *registration,
+                                unsigned kind);
+
+/* --- Handles (handle.c) --- */
+
+void desist__handles_forget(desist__extra *extra);
+void desist__handles_before_fork(void);
+void desist__handles_after_fork(void);
+
+/* --- The inbox (inbox.c) --- */
+
+/* Under the source's lock. True: the inbox's host is to be told, by
+** desist__inbox_tell, when the lock is gone. */
+bool desist__inbox_push(desist__watch *watch, bool dropped);
+void desist__inbox_tell(desist__inbox *inbox);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

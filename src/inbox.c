@@ -1,0 +1,234 @@
+/*
+** inbox.c: what waits for a lua_State's thread. See queue.h.
+**
+** The watches are chained by their registrations' nodes, which are in no
+** source's list any more. The inbox lives as long as its state or a thread
+** that is about to tell its host.
+*/
+#include "core.h"
+
+#include <string.h>
+
+typedef struct queue {
+  desist__watch *first, *last;
+  size_t count;
+} queue;
+
+struct desist__inbox {
+  uint32_t refs; /* atomic */
+  desist__mutex lock;
+  desist__cond wake;
+  /* Under the lock. */
+  queue to_run, dropped;
+  bool has_event, closed;
+  desist__event event;
+};
+
+enum { NOT_QUEUED, TO_RUN, DROPPED }; /* desist__watch.queued */
+
+static desist__watch *next_of(const desist__watch *watch) {
+  return (desist__watch *)(void *)watch->registration.node_.next;
+}
+
+static desist__node *node_of(desist__watch *watch) {
+  return watch == NULL ? NULL : &watch->registration.node_;
+}
+
+static void append(queue *to, desist__watch *watch) {
+  desist__node *node = node_of(watch);
+  node->next = NULL;
+  node->previous = node_of(to->last);
+  if (to->last == NULL)
+    to->first = watch;
+  else
+    node_of(to->last)->next = node;
+  to->last = watch;
+  to->count++;
+}
+
+static void take_out(queue *from, desist__watch *watch) {
+  desist__node *node = node_of(watch);
+  desist__watch *next = next_of(watch);
+  desist__watch *previous = (desist__watch *)(void *)node->previous;
+  if (next == NULL)
+    from->last = previous;
+  else
+    node_of(next)->previous = node->previous;
+  if (previous == NULL)
+    from->first = next;
+  else
+    node_of(previous)->next = node->next;
+  from->count--;
+  watch->queued = NOT_QUEUED;
+}
+
+/* --- Life --- */
+
+desist__inbox *desist__inbox_create(void) {
+  desist__inbox *inbox = (desist__inbox *)desist__allocate(sizeof *inbox);
+  if (inbox == NULL) return NULL;
+  memset(inbox, 0, sizeof *inbox);
+  inbox->refs = 1;
+  desist__mutex_init(&inbox->lock);
+  desist__cond_init(&inbox->wake);
+  return inbox;
+}
+
+static void release(desist__inbox *inbox) {
+  if (desist__count_down(&inbox->refs, 1) != 0) return;
+  if (inbox->has_event) desist__event_destroy(&inbox->event);
+  desist__cond_destroy(&inbox->wake);
+  desist__mutex_destroy(&inbox->lock);
+  desist__free(inbox, sizeof *inbox);
+}
+
+void desist__inbox_close(desist__inbox *inbox) {
+  desist__mutex_lock(&inbox->lock);
+  inbox->closed = true;
+  desist__mutex_unlock(&inbox->lock);
+  release(inbox);
+}
+
+/* --- Filling it, from any thread --- */
+
+bool desist__inbox_push(desist__watch *watch, bool dropped) {
+  desist__inbox *inbox = watch->inbox;
+  bool tell = false;
+  desist__mutex_lock(&inbox->lock);
+  if (!inbox->closed) {
+    if (dropped) {
+      append(&inbox->dropped, watch);
+      watch->queued = DROPPED;
+    } else {
+      tell = inbox->to_run.first == NULL;
+      append(&inbox->to_run, watch);
+      watch->queued = TO_RUN;
+      if (tell) {
+        desist__count_up(&inbox->refs);
+        if (inbox->has_event) desist__event_set(&inbox->event, true);
+        desist__cond_wake_all(&inbox->wake);
+      }
+    }
+  }
+  desist__mutex_unlock(&inbox->lock);
+  return tell;
+}
+
+void desist__inbox_tell(desist__inbox *inbox) { release(inbox); }
+
+/* --- Emptying it, on the state's thread --- */
+
+static void lower_event_locked(desist__inbox *inbox) {
+  if (inbox->has_event && inbox->to_run.first == NULL)
+    desist__event_set(&inbox->event, false);
+}
+
+bool desist__watch_remove(desist__watch *watch) {
+  desist__inbox *inbox = watch->inbox;
+  bool result = desist_unregister(&watch->registration);
+  if (result) return true;
+  desist__mutex_lock(&inbox->lock);
+  if (watch->queued == TO_RUN) {
+    take_out(&inbox->to_run, watch);
+    lower_event_locked(inbox);
+    result = true;
+  } else if (watch->queued == DROPPED) {
+    take_out(&inbox->dropped, watch);
+  }
+  desist__mutex_unlock(&inbox->lock);
+  return result;
+}
+
+size_t desist__inbox_count(desist__inbox *inbox) {
+  size_t count;
+  desist__look();
+  desist__mutex_lock(&inbox->lock);
+  count = inbox->to_run.count;
+  desist__mutex_unlock(&inbox->lock);
+  return count;
+}
+
+desist__watch *desist__inbox_first(desist__inbox *inbox) {
+  desist__watch *first;
+  desist__mutex_lock(&inbox->lock);
+  first = inbox->to_run.first;
+  desist__mutex_unlock(&inbox->lock);
+  return first;
+}
+
+void desist__inbox_take(desist__inbox *inbox, desist__watch *watch) {
+  desist__mutex_lock(&inbox->lock);
+  take_out(&inbox->to_run, watch);
+  lower_event_locked(inbox);
+  desist__mutex_unlock(&inbox->lock);
+}
+
+desist__watch *desist__inbox_take_dropped(desist__inbox *inbox) {
+  desist__watch *first;
+  desist__mutex_lock(&inbox->lock);
+  first = inbox->dropped.first;
+  if (first != NULL) take_out(&inbox->dropped, first);
+  desist__mutex_unlock(&inbox->lock);
+  return first;
+}
+
+int desist__inbox_fd(desist__inbox *inbox) {
+  int result;
+  desist__mutex_lock(&inbox->lock);
+  if (!inbox->has_event) {
+    result = -desist__event_create(&inbox->event, false);
+    inbox->has_event = result == 0;
+    if (inbox->has_event && inbox->to_run.first != NULL)
+      desist__event_set(&inbox->event, true);
+  }
+  if (inbox->has_event) result = inbox->event.fd;
+  desist__mutex_unlock(&inbox->lock);
+  return result;
+}
+
+#if !defined(DESIST_NO_THREADS)
+
+void desist__inbox_wait(desist__inbox *inbox, desist_token *token,
+                        int64_t until) {
+  desist_source *source = desist__source_of(token);
+  desist__waiter waiter;
+  bool more = true;
+  bool watching = false;
+  waiter.lock = &inbox->lock;
+  waiter.wake = &inbox->wake;
+  waiter.woken = false;
+  waiter.registration.state_ = DESIST__IDLE;
+  if (source != NULL) {
+    desist__enlisted how =
+        desist__enlist(source, &waiter.registration, DESIST__WAITER);
+    if (how == DESIST__WAS_CANCELLED) return;
+    watching = how == DESIST__ENLISTED;
+  }
+  desist__mutex_lock(&inbox->lock);
+  while (inbox->to_run.first == NULL && !waiter.woken && more) {
+    if (until != DESIST_NEVER)
+      more = desist__cond_wait_until(&inbox->wake, &inbox->lock, until);
+    else if (watching)
+      desist__cond_wait(&inbox->wake, &inbox->lock);
+    else
+      more = false; /* it died meanwhile */
+  }
+  desist__mutex_unlock(&inbox->lock);
+  if (watching) (void)desist_unregister(&waiter.registration);
+  if (source != NULL) { /* who woke us has let go */
+    desist__lock_acquire(&source->lock);
+    desist__lock_release(&source->lock);
+  }
+}
+
+#else
+
+void desist__inbox_wait(desist__inbox *inbox, desist_token *token,
+                        int64_t until) {
+  int64_t next = desist__wheel_next(&desist__real.wheel);
+  (void)token;
+  if (inbox->to_run.first == NULL)
+    desist__sleep_until(next < until ? next : until);
+}
+
+#endif

@@ -1,0 +1,136 @@
+/*
+** platform.h: what the core needs of the system, and all of it.
+**
+** One small file each implements it: platform_threads.c, platform_clock.c,
+** platform_event.c, platform_signal.c. Another system is four other files.
+** With DESIST_NO_THREADS mutexes and conditions do nothing and there are no
+** threads, no signals and no fork handlers.
+*/
+#ifndef DESIST_PLATFORM_H
+#define DESIST_PLATFORM_H
+
+#ifndef _GNU_SOURCE
+#  define _GNU_SOURCE
+#endif
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if !defined(DESIST_NO_THREADS)
+#  include <pthread.h>
+#  include <semaphore.h>
+#endif
+
+/* LuaRocks compiles without -fvisibility=hidden: say it here, for all. */
+#if defined(__GNUC__) && !defined(_WIN32)
+#  pragma GCC visibility push(hidden)
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* --- Threads (platform_threads.c) --- */
+
+#if defined(DESIST_NO_THREADS)
+typedef int desist__mutex;
+typedef int desist__cond;
+typedef int desist__thread;
+#  define DESIST__MUTEX_INIT 0
+#  define DESIST__COND_INIT 0
+#else
+typedef pthread_mutex_t desist__mutex;
+typedef pthread_cond_t desist__cond;
+typedef pthread_t desist__thread;
+#  define DESIST__MUTEX_INIT PTHREAD_MUTEX_INITIALIZER
+#  define DESIST__COND_INIT PTHREAD_COND_INITIALIZER
+#endif
+
+void desist__mutex_init(desist__mutex *mutex);
+void desist__mutex_destroy(desist__mutex *mutex);
+void desist__mutex_lock(desist__mutex *mutex);
+void desist__mutex_unlock(desist__mutex *mutex);
+
+/* A condition made by init waits on the real clock; the static one only
+** without a limit. */
+void desist__cond_init(desist__cond *cond);
+void desist__cond_destroy(desist__cond *cond);
+void desist__cond_wait(desist__cond *cond, desist__mutex *mutex);
+/* Until a moment of desist_now(); false when it has come. */
+bool desist__cond_wait_until(desist__cond *cond, desist__mutex *mutex,
+                             int64_t time);
+void desist__cond_wake_all(desist__cond *cond);
+
+/* 0 or an errno. The thread has every signal blocked. */
+int desist__thread_start(desist__thread *thread, void *(*run)(void *),
+                         void *data);
+void desist__thread_join(desist__thread thread);
+/* A number no other living thread has; never 0. */
+uintptr_t desist__thread_self(void);
+/* Somewhat less eager with each turn of a waiting loop. */
+void desist__relax(unsigned turn);
+
+/* What a signal handler may ring to wake a thread. */
+#if !defined(DESIST_NO_THREADS)
+typedef sem_t desist__bell;
+void desist__bell_init(desist__bell *bell);
+void desist__bell_ring(desist__bell *bell); /* async-signal-safe */
+void desist__bell_wait(desist__bell *bell);
+#endif
+
+/* --- Clock and chance (platform_clock.c) --- */
+
+int64_t desist__clock_monotonic(void);
+void desist__sleep_until(int64_t time);
+/* False: none to be had. */
+bool desist__random(void *bytes, size_t size);
+
+/* --- Descriptors (platform_event.c) --- */
+
+/* A descriptor that reads ready while it is set. */
+typedef struct desist__event desist__event;
+struct desist__event {
+  desist__event *next, *previous; /* all of the process, for fork */
+  int fd;                         /* to be polled */
+  int write_fd;                   /* its other end, or the same */
+  bool lasting;                   /* once set it stays so, read or not */
+  bool set;                       /* under the list's lock */
+};
+
+/* 0 or an errno. The event stays where it is until it is destroyed. */
+int desist__event_create(desist__event *event, bool lasting);
+void desist__event_destroy(desist__event *event);
+void desist__event_set(desist__event *event, bool set);
+/* Around fork: before, in the parent after, in the child after. A child gets
+** descriptors of its own under the same numbers. */
+void desist__event_before_fork(void);
+void desist__event_after_fork(bool child);
+
+/* --- Signals (platform_signal.c) --- */
+
+#define DESIST__SIGNALS_MAX 8
+
+/* Waits for the first of some signals. Belongs to its user; stays put. */
+typedef struct desist__trap desist__trap;
+struct desist__trap {
+  desist__trap *below[DESIST__SIGNALS_MAX]; /* older trap of that signal */
+  int signals[DESIST__SIGNALS_MAX];
+  int count;
+  int caught; /* the signal, or 0; atomic */
+};
+
+/* 0 or an errno: EINVAL for a number that cannot be caught. */
+int desist__trap_set(desist__trap *trap);
+/* Puts the handlers back. Safe after the signal too. */
+void desist__trap_clear(desist__trap *trap);
+/* "SIGINT" and so on; "signal" for an unknown one. */
+const char *desist__signal_name(int signal);
+/* Called in the handler: wakes the relay; async-signal-safe. */
+void desist__trap_caught(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,153 @@
+/*
+** platform_signal.c: catching the first of some signals, on POSIX.
+**
+** Each signal has a stack of traps; the newest gets it. What a trap covers, its
+** handler included, is back before the handler returns. The stacks are guarded
+** by a spin lock that is only taken with all signals blocked, so the handler
+** may take it: whoever holds it runs on.
+*/
+#include "platform.h"
+
+#include <errno.h>
+#include <signal.h>
+
+#include "atomic.h"
+
+#if defined(NSIG)
+#  define SIGNALS NSIG
+#else
+#  define SIGNALS 65
+#endif
+
+static desist__lock lock;
+static desist__trap *tops[SIGNALS];
+static struct sigaction befores[SIGNALS]; /* while there is a trap */
+
+static const struct {
+  int number;
+  const char *name;
+} names[] = {
+  { SIGHUP, "SIGHUP" },   { SIGINT, "SIGINT" },   { SIGQUIT, "SIGQUIT" },
+  { SIGILL, "SIGILL" },   { SIGTRAP, "SIGTRAP" }, { SIGABRT, "SIGABRT" },
+  { SIGBUS, "SIGBUS" },   { SIGFPE, "SIGFPE" },   { SIGUSR1, "SIGUSR1" },
+  { SIGSEGV, "SIGSEGV" }, { SIGUSR2, "SIGUSR2" }, { SIGPIPE, "SIGPIPE" },
+  { SIGALRM, "SIGALRM" }, { SIGTERM, "SIGTERM" }, { SIGCHLD, "SIGCHLD" },
+  { SIGCONT, "SIGCONT" }, { SIGTSTP, "SIGTSTP" }, { SIGTTIN, "SIGTTIN" },
+  { SIGTTOU, "SIGTTOU" }, { SIGURG, "SIGURG" },   { SIGXCPU, "SIGXCPU" },
+  { SIGXFSZ, "SIGXFSZ" }, { SIGVTALRM, "SIGVTALRM" },
+  { SIGPROF, "SIGPROF" }, { SIGSYS, "SIGSYS" },
+#if defined(SIGWINCH)
+  { SIGWINCH, "SIGWINCH" },
+#endif
+#if defined(SIGIO)
+  { SIGIO, "SIGIO" },
+#endif
+#if defined(SIGPWR)
+  { SIGPWR, "SIGPWR" },
+#endif
+};
+
+const char *desist__signal_name(int number) {
+  size_t i;
+  for (i = 0; i < sizeof names / sizeof names[0]; i++)
+    if (names[i].number == number) return names[i].name;
+  return "signal";
+}
+
+/* The trap below this one on the stack of that signal. */
+static desist__trap **below(desist__trap *trap, int number) {
+  int i = 0;
+  while (trap->signals[i] != number) i++;
+  return &trap->below[i];
+}
+
+static void on_signal(int number);
+
+/* Takes the trap from the stack; the last one puts the handler back, if ours
+** is still the one in place. */
+static void remove_locked(desist__trap *trap, int number) {
+  desist__trap **at = &tops[number];
+  while (*at != NULL && *at != trap) at = below(*at, number);
+  if (*at == NULL) return;
+  *at = *below(trap, number);
+  if (tops[number] == NULL) {
+    struct sigaction now;
+    if (sigaction(number, NULL, &now) == 0 && now.sa_handler == on_signal)
+      (void)sigaction(number, &befores[number], NULL);
+  }
+}
+
+static void on_signal(int number) {
+  int error = errno;
+  desist__trap *trap;
+  int i;
+  desist__lock_acquire(&lock);
+  trap = tops[number];
+  if (trap != NULL) {
+    for (i = 0; i < trap->count; i++) remove_locked(trap, trap->signals[i]);
+    desist__store_release(&trap->caught, number);
+  }
+  desist__lock_release(&lock);
+  if (trap != NULL)
+    desist__trap_caught();
+  else
+    (void)raise(number); /* the last trap went just now: for the old handler */
+  errno = error;
+}
+
+static void acquire(sigset_t *before) {
+  sigset_t all;
+  (void)sigfillset(&all);
+#if defined(DESIST_NO_THREADS)
+  (void)sigprocmask(SIG_SETMASK, &all, before);
+#else
+  (void)pthread_sigmask(SIG_SETMASK, &all, before);
+#endif
+  desist__lock_acquire(&lock);
+}
+
+static void release(const sigset_t *before) {
+  desist__lock_release(&lock);
+#if defined(DESIST_NO_THREADS)
+  (void)sigprocmask(SIG_SETMASK, before, NULL);
+#else
+  (void)pthread_sigmask(SIG_SETMASK, before, NULL);
+#endif
+}
+
+static int push_locked(desist__trap *trap, int number) {
+  if (tops[number] == NULL) {
+    struct sigaction ours;
+    ours.sa_handler = on_signal;
+    ours.sa_flags = SA_RESTART;
+    (void)sigfillset(&ours.sa_mask);
+    if (sigaction(number, &ours, &befores[number]) != 0) return errno;
+  }
+  *below(trap, number) = tops[number];
+  tops[number] = trap;
+  return 0;
+}
+
+int desist__trap_set(desist__trap *trap) {
+  sigset_t before;
+  int error = 0;
+  int i;
+  for (i = 0; i < trap->count; i++)
+    if (trap->signals[i] <= 0 || trap->signals[i] >= SIGNALS) return EINVAL;
+  acquire(&before);
+  for (i = 0; i < trap->count && error == 0; i++) {
+    error = push_locked(trap, trap->signals[i]);
+    if (error != 0)
+      while (i-- > 0) remove_locked(trap, trap->signals[i]);
+  }
+  release(&before);
+  return error;
+}
+
+void desist__trap_clear(desist__trap *trap) {
+  sigset_t before;
+  int i;
+  acquire(&before);
+  for (i = 0; i < trap->count; i++) remove_locked(trap, trap->signals[i]);
+  release(&before);
+}

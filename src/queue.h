@@ -1,0 +1,126 @@
+/*
+** queue.h: the one internal header between core and binding: how callbacks
+** that belong to a lua_State get there.
+**
+** A watch is a registration whose callback may only run on the thread of its
+** state. When its source is cancelled, the canceller either is that state (it
+** says so by a runner) and the watch runs there and then, in its place among
+** the callbacks; or the watch is put into the state's inbox, for its next
+** dispatch. A watch whose source drops it is put into the inbox too, into
+** another list, so that the state can let go of what it kept for it.
+*/
+#ifndef DESIST_QUEUE_H
+#define DESIST_QUEUE_H
+
+#include "platform.h"
+
+#include "desist.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct desist__inbox desist__inbox;
+typedef struct desist__watch desist__watch;
+typedef struct desist__runner desist__runner;
+
+struct desist__watch {
+  desist_registration registration;
+  desist__inbox *inbox; /* set once, by the owner; retained by its host */
+  uint8_t queued;       /* under the inbox's lock */
+};
+
+/* The state in whose name something is cancelled on this thread. */
+struct desist__runner {
+  desist__inbox *inbox;
+  void (*run)(const desist__runner *runner, desist__watch *watch);
+};
+
+/* NULL: out of memory. */
+desist__inbox *desist__inbox_create(void);
+/* Nothing is queued any more; the watches are forgotten by their owner. */
+void desist__inbox_close(desist__inbox *inbox);
+
+typedef enum desist__watched {
+  DESIST__WATCHING,
+  DESIST__TOO_LATE, /* the token is cancelled: run it yourself */
+  DESIST__IN_VAIN   /* nothing can cancel the token */
+} desist__watched;
+
+desist__watched desist__watch_add(desist_token *token, desist__watch *watch);
+/* True if because of this call it will never run. Neither the source nor the
+** inbox knows the watch afterwards. */
+bool desist__watch_remove(desist__watch *watch);
+
+/* How many are queued to run, and the first of them; NULL: none. */
+size_t desist__inbox_count(desist__inbox *inbox);
+desist__watch *desist__inbox_first(desist__inbox *inbox);
+/* Takes that one out. */
+void desist__inbox_take(desist__inbox *inbox, desist__watch *watch);
+/* Takes out one that was dropped; NULL: none. */
+desist__watch *desist__inbox_take_dropped(desist__inbox *inbox);
+/* Readable while any are queued to run; or a negative errno. */
+int desist__inbox_fd(desist__inbox *inbox);
+/* Until something is queued, the token is cancelled or closed, or the moment
+** of the real clock has come. */
+void desist__inbox_wait(desist__inbox *inbox, desist_token *token,
+                        int64_t until);
+
+/* As in desist.h, but in a state's name. */
+bool desist__cancel(desist_source *source, desist_reason *reason,
+                    const desist__runner *runner);
+bool desist__cancel_after(desist_source *source, int64_t nanoseconds,
+                          const desist__runner *runner);
+bool desist__cancel_at(desist_source *source, int64_t time,
+                       const desist__runner *runner);
+bool desist__clock_set(desist_clock *clock, int64_t time,
+                       const desist__runner *runner);
+
+/* Looks at the real deadlines in a build without threads. */
+void desist__look(void);
+
+/* Closed, or given up, before it was cancelled. */
+bool desist__is_dead(const desist_token *token);
+bool desist__is_closed(const desist_token *token);
+/* Whether anybody holds a source reference. */
+bool desist__has_handles(const desist_token *token);
+
+/*
+** The effective deadline: a moment of its clock and what is left of it; both
+** DESIST_NEVER: none. False: out of memory.
+*/
+bool desist__effective(const desist_token *token, int64_t *time,
+                       int64_t *left);
+
+/* --- Reasons that carry a script's value --- */
+
+typedef enum desist__value_type {
+  DESIST__VALUE_TEXT, /* the reason's text */
+  DESIST__VALUE_BOOLEAN,
+  DESIST__VALUE_INTEGER,
+  DESIST__VALUE_NUMBER,
+  DESIST__VALUE_OBJECT /* of the state `owner`; elsewhere the text */
+} desist__value_type;
+
+typedef struct desist__value {
+  desist__value_type type;
+  union {
+    bool boolean;
+    int64_t integer;
+    double number;
+    const void *owner;
+  } as;
+} desist__value;
+
+/* NULL: out of memory. */
+desist_reason *desist__reason_create(desist_kind kind, int code,
+                                     const char *text, size_t length,
+                                     const desist__value *value);
+const desist__value *desist__reason_value(const desist_reason *reason);
+size_t desist__reason_length(const desist_reason *reason);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

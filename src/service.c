@@ -1,0 +1,146 @@
+/*
+** service.c: the real clock and the one thread that serves its deadlines.
+**
+** The thread is started by the first deadline that is armed. It sleeps until
+** the next one is due, or until an earlier one is armed; it does not tick.
+** Disarming does not wake it: at worst it wakes once for what is gone.
+**
+** When the library is unloaded (lua_close unloads C modules, dlclose does),
+** the thread is stopped and joined first. A child of fork gets a new one.
+*/
+#include "core.h"
+
+desist_clock desist__real = {
+  1, 1, DESIST__MUTEX_INIT, 0, false, false,
+  { 0, { 0 }, { { NULL } } }
+};
+
+int64_t desist_now(void) { return desist__clock_monotonic(); }
+
+/* Moves an empty wheel to now, so that what comes stands where it belongs. */
+static desist__extra *take_due_now_locked(void) {
+  return desist__take_due_locked(&desist__real, desist_now(), false);
+}
+
+#if defined(DESIST_NO_THREADS)
+
+bool desist__service_start_locked(void) { return true; }
+void desist__service_hurry_locked(int64_t time) { (void)time; }
+
+void desist__service_poll(void) {
+  static bool polling;
+  desist__extra *due;
+  if (polling) return; /* called from one of these callbacks */
+  polling = true;
+  desist__signals_serve();
+  if (desist__wheel_next(&desist__real.wheel) <= desist_now() &&
+      (due = take_due_now_locked()) != NULL)
+    desist__fire(due, NULL, false);
+  polling = false;
+}
+
+void desist__look(void) { desist__service_poll(); }
+
+#else
+
+/* All under the real clock's lock. */
+static desist__thread thread;
+static desist__cond wake;
+static bool running, stopping;
+static int64_t sleeps_until; /* the thread needs no waking before */
+
+void desist__look(void) {}
+void desist__service_poll(void) {}
+
+static void *serve(void *unused) {
+  desist__mutex *lock = &desist__real.lock;
+  (void)unused;
+  desist__mutex_lock(lock);
+  while (!stopping) {
+    desist__extra *due = take_due_now_locked();
+    if (due != NULL) {
+      sleeps_until = INT64_MIN; /* awake */
+      desist__mutex_unlock(lock);
+      desist__fire(due, NULL, true);
+      desist__mutex_lock(lock);
+      continue;
+    }
+    sleeps_until = desist__wheel_next(&desist__real.wheel);
+    if (sleeps_until == DESIST_NEVER)
+      desist__cond_wait(&wake, lock);
+    else
+      (void)desist__cond_wait_until(&wake, lock, sleeps_until);
+  }
+  desist__mutex_unlock(lock);
+  return NULL;
+}
+
+bool desist__service_start_locked(void) {
+  if (running) return true;
+  if (stopping) return false;
+  desist__cond_init(&wake);
+  sleeps_until = INT64_MIN;
+  running = desist__thread_start(&thread, serve, NULL) == 0;
+  if (!running) desist__cond_destroy(&wake);
+  return running;
+}
+
+void desist__service_hurry_locked(int64_t time) {
+  if (time >= sleeps_until) return;
+  sleeps_until = time;
+  desist__cond_wake_all(&wake);
+}
+
+/* --- Fork, and the end of the library --- */
+
+static void service_after_fork(bool child) {
+  if (child && running) {
+    running = false;
+    if (desist__wheel_next(&desist__real.wheel) != DESIST_NEVER)
+      (void)desist__service_start_locked();
+  }
+  desist__mutex_unlock(&desist__real.lock);
+}
+
+/* In lock order, see core.h and cancel.c. */
+static void before_fork(void) {
+  desist__cancel_before_fork();
+  desist__descriptor_before_fork();
+  desist__handles_before_fork();
+  desist__running_before_fork();
+  desist__signals_before_fork();
+  desist__mutex_lock(&desist__real.lock);
+  desist__event_before_fork();
+}
+
+static void after_fork(bool child) {
+  desist__event_after_fork(child);
+  service_after_fork(child);
+  desist__signals_after_fork(child);
+  desist__running_after_fork(child);
+  desist__handles_after_fork();
+  desist__descriptor_after_fork();
+  desist__cancel_after_fork();
+}
+
+static void after_fork_parent(void) { after_fork(false); }
+static void after_fork_child(void) { after_fork(true); }
+
+__attribute__((constructor)) static void loaded(void) {
+  (void)pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
+__attribute__((destructor)) static void unloading(void) {
+  bool join;
+  desist__signals_stop();
+  desist__mutex_lock(&desist__real.lock);
+  stopping = true;
+  /* exit() may be called by a callback, on that very thread */
+  join = running && (uintptr_t)thread != desist__thread_self();
+  running = false;
+  if (join) desist__cond_wake_all(&wake);
+  desist__mutex_unlock(&desist__real.lock);
+  if (join) desist__thread_join(thread);
+}
+
+#endif

@@ -1,0 +1,201 @@
+/*
+** signal.c: sources that a signal of the process cancels.
+**
+** Nothing of a cancellation is allowed in a signal handler. So the handler
+** notes the signal in its trap and rings a bell, and a thread that slept on
+** that bell cancels the source, at once. The reasons are made beforehand.
+*/
+#include "core.h"
+
+#include <errno.h>
+#include <string.h>
+
+typedef struct desist__catcher catcher;
+struct desist__catcher {
+  catcher *next; /* under catchers_lock */
+  bool active;   /* under catchers_lock: in the list, with a reference */
+  desist_source *source;
+  desist__trap trap;
+  desist_reason *reasons[DESIST__SIGNALS_MAX];
+};
+
+static desist__mutex catchers_lock = DESIST__MUTEX_INIT;
+static catcher *catchers;
+
+bool desist__catcher_end(catcher *self) {
+  bool was;
+  desist__mutex_lock(&catchers_lock);
+  was = self->active;
+  if (was) {
+    catcher **at = &catchers;
+    while (*at != self) at = &(*at)->next;
+    *at = self->next;
+    self->active = false;
+    desist__trap_clear(&self->trap);
+  }
+  desist__mutex_unlock(&catchers_lock);
+  return was;
+}
+
+void desist__catcher_free(catcher *self) {
+  int i;
+  for (i = 0; i < self->trap.count; i++)
+    desist_reason_release(self->reasons[i]);
+  desist__free(self, sizeof *self);
+}
+
+static desist_reason *reason_for(const catcher *self, int number) {
+  int i = 0;
+  while (self->trap.signals[i] != number) i++;
+  return self->reasons[i];
+}
+
+/* One whose signal has come, its source retained; or NULL. */
+static catcher *next_caught(int *number) {
+  catcher *at;
+  desist__mutex_lock(&catchers_lock);
+  for (at = catchers; at != NULL; at = at->next) {
+    *number = desist__load_acquire(&at->trap.caught);
+    if (*number != 0) {
+      desist__store_relaxed(&at->trap.caught, 0);
+      desist__retain(at->source);
+      break;
+    }
+  }
+  desist__mutex_unlock(&catchers_lock);
+  return at;
+}
+
+void desist__signals_serve(void) {
+  catcher *caught;
+  int number;
+  while ((caught = next_caught(&number)) != NULL) {
+    desist_source *source = caught->source;
+    (void)desist__cancel(source, reason_for(caught, number), NULL);
+    desist__release(source);
+  }
+}
+
+/* --- The relay --- */
+
+#if defined(DESIST_NO_THREADS)
+
+static int relay_start_locked(void) { return 0; }
+void desist__trap_caught(void) {}
+
+#else
+
+static desist__thread relay;
+static desist__bell bell;
+static bool relaying; /* under catchers_lock */
+static bool stopping; /* atomic */
+
+void desist__trap_caught(void) { desist__bell_ring(&bell); }
+
+static void *run_relay(void *unused) {
+  (void)unused;
+  for (;;) {
+    desist__bell_wait(&bell);
+    if (desist__load_acquire(&stopping)) return NULL;
+    desist__signals_serve();
+  }
+}
+
+static int relay_start_locked(void) {
+  int error;
+  if (relaying) return 0;
+  desist__bell_init(&bell);
+  error = desist__thread_start(&relay, run_relay, NULL);
+  relaying = error == 0;
+  return error;
+}
+
+void desist__signals_stop(void) {
+  bool join;
+  desist__mutex_lock(&catchers_lock);
+  while (catchers != NULL) { /* no handler of ours may outlive our code */
+    desist__trap_clear(&catchers->trap);
+    catchers->active = false;
+    catchers = catchers->next;
+  }
+  join = relaying && (uintptr_t)relay != desist__thread_self();
+  relaying = false;
+  desist__mutex_unlock(&catchers_lock);
+  if (!join) return;
+  desist__store_release(&stopping, true);
+  desist__bell_ring(&bell);
+  desist__thread_join(relay);
+}
+
+void desist__signals_before_fork(void) { desist__mutex_lock(&catchers_lock); }
+
+void desist__signals_after_fork(bool child) {
+  if (child && relaying) {
+    relaying = false;
+    if (catchers != NULL) (void)relay_start_locked();
+  }
+  desist__mutex_unlock(&catchers_lock);
+}
+
+#endif
+
+/* --- Public --- */
+
+/* False: out of memory. Signals named twice count once. */
+static bool fill(catcher *self, const int *signals, size_t count) {
+  size_t i;
+  for (i = 0; i < count; i++) {
+    int j = 0;
+    while (j < self->trap.count && self->trap.signals[j] != signals[i]) j++;
+    if (j < self->trap.count) continue;
+    self->reasons[j] =
+        desist_reason_create(signals[i], desist__signal_name(signals[i]));
+    if (self->reasons[j] == NULL) return false;
+    self->trap.signals[self->trap.count++] = signals[i];
+  }
+  return true;
+}
+
+static int start(catcher *self) {
+  int error;
+  desist__mutex_lock(&catchers_lock);
+  error = relay_start_locked();
+  if (error == 0) error = desist__trap_set(&self->trap);
+  if (error == 0) {
+    self->active = true;
+    self->next = catchers;
+    catchers = self;
+    desist__retain(self->source);
+  }
+  desist__mutex_unlock(&catchers_lock);
+  return error;
+}
+
+desist_source *desist_source_create_signals(const int *signals,
+                                            size_t count) {
+  desist_source *source;
+  desist__extra *extra = NULL;
+  catcher *self;
+  int error = ENOMEM;
+  if (count == 0 || count > DESIST__SIGNALS_MAX) {
+    errno = EINVAL;
+    return NULL;
+  }
+  source = desist_source_create();
+  self = (catcher *)desist__allocate(sizeof *self);
+  if (source != NULL) extra = desist__extra_make(source);
+  if (self != NULL) {
+    memset(self, 0, sizeof *self);
+    self->source = source;
+    if (extra != NULL && fill(self, signals, count)) {
+      extra->catcher = self; /* before the first signal can come */
+      error = start(self);
+    }
+  }
+  if (error == 0) return source;
+  if (extra != NULL) extra->catcher = NULL;
+  if (self != NULL) desist__catcher_free(self);
+  desist_source_release(source);
+  errno = error;
+  return NULL;
+}

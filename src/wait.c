@@ -1,0 +1,126 @@
+/*
+** wait.c: blocking waits and descriptors.
+**
+** A waiting thread is a node in the source's list. It is woken when the source
+** is marked, under the source's lock, which the waiter takes before it leaves:
+** so what is woken is still there. Waiting needs no memory.
+*/
+#include "core.h"
+
+#include <errno.h>
+
+void desist__waiter_wake(desist__waiter *waiter) {
+  desist__mutex_lock(waiter->lock);
+  waiter->woken = true;
+  desist__cond_wake_all(waiter->wake);
+  desist__mutex_unlock(waiter->lock);
+}
+
+#if !defined(DESIST_NO_THREADS)
+
+static int64_t moment_after(int64_t nanoseconds) {
+  int64_t now = desist_now();
+  return nanoseconds >= DESIST_NEVER - now ? DESIST_NEVER : now + nanoseconds;
+}
+
+/* Sleeps until `until`, or for ever. */
+static bool wait_until(desist_token *token, int64_t until) {
+  desist_source *source = desist__source_of(token);
+  desist__mutex lock;
+  desist__cond wake;
+  desist__waiter waiter;
+  bool forever = until == DESIST_NEVER;
+  bool limited = true;
+  desist__mutex_init(&lock);
+  desist__cond_init(&wake);
+  waiter.lock = &lock;
+  waiter.wake = &wake;
+  waiter.woken = false;
+  waiter.registration.state_ = DESIST__IDLE;
+  if (source != NULL)
+    (void)desist__enlist(source, &waiter.registration, DESIST__WAITER);
+  desist__mutex_lock(&lock);
+  while (!desist_token_is_cancelled(token) && limited) {
+    if (forever && (!desist_token_can_be_cancelled(token))) break;
+    if (forever)
+      desist__cond_wait(&wake, &lock);
+    else
+      limited = desist__cond_wait_until(&wake, &lock, until);
+  }
+  desist__mutex_unlock(&lock);
+  (void)desist_unregister(&waiter.registration);
+  if (source != NULL) { /* who woke us has let go */
+    desist__lock_acquire(&source->lock);
+    desist__lock_release(&source->lock);
+  }
+  desist__cond_destroy(&wake);
+  desist__mutex_destroy(&lock);
+  return desist_token_is_cancelled(token);
+}
+
+bool desist_token_wait(desist_token *token, int64_t nanoseconds) {
+  if (desist_token_is_cancelled(token)) return true;
+  if (nanoseconds == 0) return false;
+  if (nanoseconds >= 0) return wait_until(token, moment_after(nanoseconds));
+  if (!desist_token_can_be_cancelled(token)) return false;
+  return wait_until(token, DESIST_NEVER);
+}
+
+#else
+
+/* Only deadlines can cancel it while this, the only thread, waits. */
+bool desist_token_wait(desist_token *token, int64_t nanoseconds) {
+  int64_t now = desist_now();
+  int64_t until = nanoseconds < 0 || nanoseconds >= DESIST_NEVER - now
+                      ? DESIST_NEVER
+                      : now + nanoseconds;
+  while (!desist_token_is_cancelled(token)) {
+    int64_t next = desist__wheel_next(&desist__real.wheel);
+    if (nanoseconds < 0 &&
+        (next == DESIST_NEVER || !desist_token_can_be_cancelled(token)))
+      return false;
+    if (desist_now() >= until) return false;
+    desist__sleep_until(next < until ? next : until);
+  }
+  return true;
+}
+
+#endif
+
+/* --- Descriptors --- */
+
+/* One at a time makes one: so a source has one. */
+static desist__mutex descriptor_lock = DESIST__MUTEX_INIT;
+
+static int make_event(desist_source *source, desist__extra *extra) {
+  int error = desist__event_create(&extra->event, true);
+  if (error != 0) return -error;
+  desist__lock_acquire(&source->lock);
+  desist__store_release(&extra->has_event, true);
+  if ((desist__load_relaxed(&source->flags) & DESIST__CANCELLED) != 0)
+    desist__event_set(&extra->event, true);
+  desist__lock_release(&source->lock);
+  return extra->event.fd;
+}
+
+int desist_token_fd(desist_token *token) {
+  desist_source *source = desist__source_of(token);
+  desist__extra *extra;
+  int fd;
+  if (token == NULL || desist__is_dead(token)) return -EINVAL;
+  extra = desist__extra_make(source);
+  if (extra == NULL) return -ENOMEM;
+  if (desist__load_acquire(&extra->has_event)) return extra->event.fd;
+  desist__mutex_lock(&descriptor_lock);
+  fd = extra->has_event ? extra->event.fd : make_event(source, extra);
+  desist__mutex_unlock(&descriptor_lock);
+  return fd;
+}
+
+void desist__descriptor_before_fork(void) {
+  desist__mutex_lock(&descriptor_lock);
+}
+
+void desist__descriptor_after_fork(void) {
+  desist__mutex_unlock(&descriptor_lock);
+}
