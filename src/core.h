@@ -40,9 +40,7 @@
 #include "queue.h"
 #include "wheel.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+DESIST__BEGIN
 
 /* --- Memory (memory.c) --- */
 
@@ -330,8 +328,6 @@ void desist__handles_after_fork(void);
 bool desist__inbox_push(desist__watch *watch, bool dropped);
 void desist__inbox_tell(desist__inbox *inbox);
 
-#ifdef __cplusplus
-}
-#endif
+DESIST__END
 
 #endif

@@ -22,14 +22,20 @@
 #  include <semaphore.h>
 #endif
 
-/* LuaRocks compiles without -fvisibility=hidden: say it here, for all. */
-#if defined(__GNUC__) && !defined(_WIN32)
-#  pragma GCC visibility push(hidden)
+/* Around what one file of ours declares for the others: C names, not exported
+** (LuaRocks compiles without -fvisibility=hidden; C++ hosts say it). */
+#if defined(__cplusplus)
+#  define DESIST__BEGIN extern "C" {
+#  define DESIST__END }
+#elif defined(__GNUC__) && !defined(_WIN32)
+#  define DESIST__BEGIN _Pragma("GCC visibility push(hidden)")
+#  define DESIST__END _Pragma("GCC visibility pop")
+#else
+#  define DESIST__BEGIN
+#  define DESIST__END
 #endif
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+DESIST__BEGIN
 
 /* --- Threads (platform_threads.c) --- */
 
@@ -129,8 +135,6 @@ const char *desist__signal_name(int signal);
 /* Called in the handler: wakes the relay; async-signal-safe. */
 void desist__trap_caught(void);
 
-#ifdef __cplusplus
-}
-#endif
+DESIST__END
 
 #endif

@@ -16,9 +16,7 @@
 
 #include "desist.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+DESIST__BEGIN
 
 typedef struct desist__inbox desist__inbox;
 typedef struct desist__watch desist__watch;
@@ -119,8 +117,6 @@ desist_reason *desist__reason_create(desist_kind kind, int code,
 const desist__value *desist__reason_value(const desist_reason *reason);
 size_t desist__reason_length(const desist_reason *reason);
 
-#ifdef __cplusplus
-}
-#endif
+DESIST__END
 
 #endif

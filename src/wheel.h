@@ -22,6 +22,8 @@
 #define DESIST__WHEEL_RINGS 11
 #define DESIST__WHEEL_SLOTS 64
 
+DESIST__BEGIN
+
 typedef struct desist__alarm desist__alarm;
 struct desist__alarm {
   desist__alarm *next, *previous; /* a ring; NULL while not in a wheel */
@@ -51,5 +53,7 @@ desist__alarm *desist__wheel_take(desist__wheel *wheel, int64_t now);
 /* When to look again: never later than the first alarm; its very moment where
 ** few share its slot. DESIST_NEVER when empty. */
 int64_t desist__wheel_next(const desist__wheel *wheel);
+
+DESIST__END
 
 #endif
