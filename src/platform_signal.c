@@ -10,8 +10,10 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 
 #include "atomic.h"
+#include "queue.h"
 
 #if defined(NSIG)
 #  define SIGNALS NSIG
@@ -27,6 +29,7 @@ static const struct {
   int number;
   const char *name;
 } names[] = {
+  { SIGKILL, "SIGKILL" }, { SIGSTOP, "SIGSTOP" },
   { SIGHUP, "SIGHUP" },   { SIGINT, "SIGINT" },   { SIGQUIT, "SIGQUIT" },
   { SIGILL, "SIGILL" },   { SIGTRAP, "SIGTRAP" }, { SIGABRT, "SIGABRT" },
   { SIGBUS, "SIGBUS" },   { SIGFPE, "SIGFPE" },   { SIGUSR1, "SIGUSR1" },
@@ -52,6 +55,14 @@ const char *desist__signal_name(int number) {
   for (i = 0; i < sizeof names / sizeof names[0]; i++)
     if (names[i].number == number) return names[i].name;
   return "signal";
+}
+
+int desist__signal_number(const char *name) {
+  size_t i;
+  if (strncmp(name, "SIG", 3) == 0) name += 3;
+  for (i = 0; i < sizeof names / sizeof names[0]; i++)
+    if (strcmp(names[i].name + 3, name) == 0) return names[i].number;
+  return 0;
 }
 
 /* The trap below this one on the stack of that signal. */

@@ -77,6 +77,9 @@ bool desist__clock_set(desist_clock *clock, int64_t time,
 /* Looks at the real deadlines in a build without threads. */
 void desist__look(void);
 
+/* "INT" or "SIGINT" to its number; 0: no such signal. */
+int desist__signal_number(const char *name);
+
 /* Closed, or given up, before it was cancelled. */
 bool desist__is_dead(const desist_token *token);
 bool desist__is_closed(const desist_token *token);

@@ -267,13 +267,13 @@ void desist_token_retain(desist_token *token) {
   if (token != NULL) desist__retain(desist__source_of(token));
 }
 
-/* Whether besides the caller's reference there is only an armed deadline's,
-** so that nobody will see it fire. */
+/* Whether besides the caller's reference there is only that of an armed
+** deadline or of signals, so that nobody will see it fire. */
 static bool is_unseen(desist_source *source) {
   desist__extra *extra = desist__extra_of(source);
   return extra != NULL && desist__load_acquire(&source->refs) == 2 &&
          desist__load_acquire(&source->handles) == 0 &&
-         desist__load_acquire(&extra->armed) &&
+         (desist__load_acquire(&extra->armed) || extra->catcher != NULL) &&
          desist__load_acquire(&source->first) == NULL;
 }
 

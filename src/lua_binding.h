@@ -1,0 +1,277 @@
+/*
+** lua_binding.h: what the files of the Lua binding share.
+**
+** A state has one host. Each core source that the state knows has at most one
+** token object, and at most one source object on it. What keeps what:
+**
+**   source object -> token object -> pins: registrations, and tokens of links
+**   token of a link -> tokens of its inputs
+**   registry -> host, weakly: tokens that must be found by their core object
+**   registry -> anchors: tokens with pins that something outside of the
+**     state's own objects can still cancel (a real deadline, a signal, another
+**     state, the host program)
+**   manual clock -> tokens with pins and a deadline armed on it
+**
+** So callbacks are reachable exactly as long as something can still make them
+** run, and cycles through them are garbage like any others. A token's pins
+** are counted; at the first it is pinned in its inputs, at the last let go.
+**
+** Nothing that may raise a Lua error stands between taking something from the
+** core and storing it in an object with a finalizer. While the core is inside
+** a call (desist__cancel and the like), nothing may raise at all.
+*/
+#ifndef DESIST_LUA_BINDING_H
+#define DESIST_LUA_BINDING_H
+
+#include "platform.h"
+
+#include "lua_compat.h"
+
+#include "desist.h"
+#include "desist_lua.h"
+#include "queue.h"
+
+DESIST__BEGIN
+
+typedef struct host host;
+typedef struct source_box source_box;
+typedef struct token_box token_box;
+typedef struct registration_box registration_box;
+typedef struct clock_box clock_box;
+typedef struct error_box error_box;
+
+/* Each userdata begins with the address of its type. */
+typedef struct box_type {
+  const char *name; /* the metatable's */
+  size_t size;      /* at least */
+} box_type;
+
+extern const box_type desist__source_type, desist__token_type,
+    desist__registration_type, desist__clock_type, desist__error_type;
+
+struct host {
+  desist__inbox *inbox; /* NULL: the state is being closed */
+  token_box *tokens;    /* all of the state, for its end */
+  source_box *sources;
+  int objects;  /* registry: weak, core token -> token, core + 1 -> source */
+  int anchors;  /* registry: core token -> token */
+  int on_error; /* registry: the handler; LUA_NOREF: the default one */
+  int metatables[5];
+  unsigned calls; /* how many cancelling calls of this state are under way */
+};
+
+enum { SOURCE_META, TOKEN_META, REGISTRATION_META, CLOCK_META, ERROR_META };
+
+struct source_box {
+  const box_type *type;
+  host *owner;
+  desist_source *core; /* NULL: finalized, or not made */
+  token_box *token;    /* user value 1 */
+  source_box *next, *previous;
+};
+
+enum { SOURCE_TOKEN = 1 }; /* user values */
+
+struct token_box {
+  const box_type *type;
+  host *owner;
+  desist_token *core; /* NULL: desist.none, finalized, or not made */
+  registration_box *first;
+  token_box *next, *previous;
+  uint32_t pins;
+  uint16_t inputs;
+  bool never;    /* desist.none */
+  bool listed;   /* in objects */
+  bool anchored; /* in anchors, or in its clock's */
+  bool armed;    /* by this state, as far as it knows */
+  bool foreign;  /* something outside of the state may cancel it */
+  bool clocked;  /* on a manual clock of the state */
+  bool reserved; /* see pins, in lua_pins.c */
+};
+
+/* User values of a token; a plain one has TOKEN_VALUES. */
+enum {
+  TOKEN_PINS = 1, /* a table: ref -> registration, token of a link -> true */
+  TOKEN_REASON,   /* the reason, where it is an object of this state */
+  TOKEN_ERROR,
+  TOKEN_VALUES = TOKEN_ERROR,
+  TOKEN_CLOCK, /* if clocked; before the inputs */
+};
+
+static inline int desist__first_input(const token_box *token) {
+  return TOKEN_VALUES + (token->clocked ? 1 : 0) + 1;
+}
+
+struct registration_box {
+  const box_type *type;
+  host *owner;
+  desist__watch watch;
+  token_box *token;
+  registration_box *next, *previous; /* the token's, while active */
+  int ref;                           /* in the token's pins */
+  int arguments;
+  bool active;
+};
+
+enum { REGISTRATION_TOKEN = 1, REGISTRATION_CALLBACK, REGISTRATION_FIRST };
+
+struct clock_box {
+  const box_type *type;
+  desist_clock *core;
+};
+
+enum { CLOCK_ANCHORS = 1 };
+
+/* --- Boxes (lua_host.c) --- */
+
+/* The box at `index`, or NULL. */
+static inline void *desist__test(lua_State *L, int index,
+                                 const box_type *type) {
+  void *box = lua_touserdata(L, index);
+  if (box != NULL && lua_rawlen(L, index) >= type->size &&
+      *(const box_type **)box == type)
+    return box;
+  return NULL;
+}
+
+/* Raises the argument error for a box of another type. */
+void *desist__wrong_type(lua_State *L, int index, const box_type *type);
+
+static inline void *desist__check(lua_State *L, int index,
+                                  const box_type *type) {
+  void *box = desist__test(L, index, type);
+  return box != NULL ? box : desist__wrong_type(L, index, type);
+}
+
+#define desist__check_source(L, i) \
+  ((source_box *)desist__check((L), (i), &desist__source_type))
+#define desist__check_token(L, i) \
+  ((token_box *)desist__check((L), (i), &desist__token_type))
+
+host *desist__host_of(lua_State *L); /* upvalue 1 of the module's functions */
+/* Pushes a userdata with its metatable, closed. */
+void *desist__new_box(lua_State *L, host *owner, const box_type *type,
+                      int metatable, size_t size, int values);
+token_box *desist__new_token(lua_State *L, host *owner, int inputs,
+                             bool clocked);
+/* On the token at `token`, which it keeps. */
+source_box *desist__new_source(lua_State *L, host *owner, int token);
+/* Take over a reference. */
+void desist__own_token(token_box *box, desist_token *core);
+void desist__own_source(source_box *box, desist_source *core);
+
+/* So that it is found by its core object. */
+void desist__list_token(lua_State *L, int index);
+void desist__list_source(lua_State *L, int index);
+/* Pushes what is listed, or nil. */
+void desist__find(lua_State *L, const host *owner, const void *core);
+/* Pushes the state's token for a core token, made if need be. */
+void desist__push_token(lua_State *L, host *owner, desist_token *core);
+/* The end of a token: the core does not know its registrations any more. */
+void desist__forget_token(token_box *box);
+void desist__forget_source(source_box *box);
+
+int desist__no_memory(lua_State *L);
+void desist__set_methods(lua_State *L, host *owner, int which,
+                         const box_type *type, const luaL_Reg *methods);
+
+/* --- Pins and anchors (lua_pins.c) --- */
+
+/* Pushes the token's pins, made if need be. */
+void desist__push_pins(lua_State *L, int token);
+/* One more reason to be kept. False, and an error is on top of the stack:
+** nothing has changed. */
+bool desist__pin(lua_State *L, int token);
+/* One less. Never raises. */
+void desist__unpin(lua_State *L, int token);
+/* After `armed` or `foreign` changed. May raise when they were set. */
+void desist__update_anchor(lua_State *L, int token);
+
+/* --- Calls into Lua (lua_call.c) --- */
+
+/*
+** A call of the core in this state's name. It needs DESIST__CALL_SLOTS stack
+** slots from `base` on; between begin and end nothing raises.
+*/
+typedef struct desist__call {
+  desist__runner runner; /* first */
+  lua_State *L;
+  host *owner;
+  int base;       /* slots: token, its pins, reason; then the errors */
+  int hint;       /* where a token stands that may not be listed; 0: none */
+  int errors;     /* kept on the stack */
+  int lost;       /* errors there was no room for */
+  bool to_handler; /* else they are kept */
+  bool stop;      /* at the first error */
+  bool stopped;
+} desist__call;
+
+/* Pushes the slots; the reason is on top of the stack, and is taken. */
+void desist__call_begin(desist__call *call, lua_State *L, host *owner,
+                        int hint);
+/* Lets go of what was dropped meanwhile, and pops the slots; raises what was
+** kept. */
+void desist__call_end(desist__call *call);
+/* Lets go of what other calls of the core dropped. */
+void desist__drain(lua_State *L, host *owner, int hint);
+/* Runs one callback that was taken from the inbox. */
+void desist__call_run(const desist__runner *runner, desist__watch *watch);
+/* Error and traceback are on top of the stack: to the handler. Never raises. */
+void desist__report(lua_State *L, host *owner);
+int desist__on_error(lua_State *L);
+
+/* --- Registrations (lua_registration.c) --- */
+
+/* It ran, or was dropped or unregistered: lets go of callback and arguments.
+** `pins` are its token's. Never raises. */
+void desist__registration_end(lua_State *L, registration_box *box, int index,
+                              int pins);
+void desist__registration_open(lua_State *L, host *owner);
+int desist__token_register(lua_State *L);
+
+/* --- Reasons (lua_reason.c) --- */
+
+/* The value at `index` as a reason with a reference; NULL for nil. An object
+** is kept in the token at `token`. */
+desist_reason *desist__to_reason(lua_State *L, host *owner, int index,
+                                 int token);
+/* Pushes the reason of a cancelled token. */
+void desist__push_reason(lua_State *L, int token);
+
+/* --- Errors (lua_error.c) --- */
+
+/* Pushes the error of a cancelled token, the same at every call. */
+void desist__push_error(lua_State *L, int token);
+/* Replaces the `count` values on top by one error of kind "callbacks". */
+void desist__collect_errors(lua_State *L, host *owner, int count);
+int desist__is_cancelled_error(lua_State *L);
+void desist__error_open(lua_State *L, host *owner);
+
+/* --- The other types and the module's functions --- */
+
+int64_t desist__check_duration(lua_State *L, int index);
+/* NaN raises; +-infinity are the ends. */
+int64_t desist__check_time(lua_State *L, int index);
+double desist__seconds(int64_t nanoseconds);
+
+void desist__source_open(lua_State *L, host *owner);
+void desist__token_open(lua_State *L, host *owner);
+void desist__clock_open(lua_State *L, host *owner);
+int desist__source_make(lua_State *L);
+int desist__linked(lua_State *L);
+int desist__linked_all(lua_State *L);
+int desist__after(lua_State *L);
+int desist__cancelled_token(lua_State *L);
+int desist__signal(lua_State *L);
+int desist__from_handle(lua_State *L);
+int desist__clock_make(lua_State *L);
+int desist__clock_real(lua_State *L);
+int desist__dispatch(lua_State *L);
+int desist__wakeup_fd(lua_State *L);
+int desist__token_wait(lua_State *L);
+/* Runs what is queued now, at most `max`; how many ran. */
+size_t desist__run_queued(lua_State *L, host *owner, size_t max);
+
+DESIST__END
+
+#endif

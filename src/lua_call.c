@@ -1,0 +1,283 @@
+/*
+** lua_call.c: running Lua callbacks, from a cancelling call of this state or
+** from its dispatch, and what becomes of their errors.
+**
+** While the core is inside such a call nothing may raise a Lua error: what
+** could, happens before it, after it, or in a protected call. A callback runs
+** on the coroutine that made the call. Its registration is let go of before.
+*/
+#include "lua_binding.h"
+
+#include <limits.h>
+
+enum { CALL_TOKEN, CALL_PINS, CALL_REASON, CALL_SLOTS }; /* from base on */
+
+/* --- Calls of the core --- */
+
+void desist__call_begin(desist__call *call, lua_State *L, host *owner,
+                        int hint) {
+  luaL_checkstack(L, 40, NULL);
+  call->runner.inbox = owner->inbox;
+  call->runner.run = desist__call_run;
+  call->L = L;
+  call->owner = owner;
+  call->hint = hint;
+  call->errors = call->lost = 0;
+  call->to_handler = call->stop = call->stopped = false;
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  call->base = lua_gettop(L) - CALL_SLOTS + 1;
+  owner->calls++;
+}
+
+void desist__call_end(desist__call *call) {
+  lua_State *L = call->L;
+  call->owner->calls--;
+  desist__drain(L, call->owner, call->hint);
+  if (call->errors > 0 && call->stop) {
+    lua_error(L);
+  } else if (call->errors > 0) {
+    desist__collect_errors(L, call->owner, call->errors);
+    lua_error(L);
+  } else if (call->lost > 0) {
+    luaL_error(L, "stack overflow in %d callbacks", call->lost);
+  }
+  lua_settop(L, call->base - 1);
+}
+
+/* Puts the registration's token and its pins into the slots. */
+static bool select_token(desist__call *call, const token_box *box) {
+  lua_State *L = call->L;
+  int token = call->base + CALL_TOKEN;
+  if (lua_touserdata(L, token) == box) return true;
+  if (call->hint != 0 && lua_touserdata(L, call->hint) == box)
+    lua_pushvalue(L, call->hint);
+  else
+    desist__find(L, call->owner, box->core);
+  if (lua_touserdata(L, -1) != box) {
+    lua_pop(L, 1);
+    return false;
+  }
+  lua_replace(L, token);
+  lua_getiuservalue(L, token, TOKEN_PINS);
+  lua_replace(L, call->base + CALL_PINS);
+  return true;
+}
+
+/* Keeps what a callback raised, which is on top of the stack. */
+static int keep_traceback(lua_State *L) {
+  lua_createtable(L, 2, 0);
+  lua_pushvalue(L, 1);
+  lua_rawseti(L, -2, 1);
+  luaL_traceback(L, L, NULL, 1);
+  lua_rawseti(L, -2, 2);
+  return 1;
+}
+
+static void to_handler(desist__call *call, int status) {
+  lua_State *L = call->L;
+  if (status == LUA_ERRRUN && lua_istable(L, -1)) {
+    lua_rawgeti(L, -1, 1);
+    lua_rawgeti(L, -2, 2);
+    lua_remove(L, -3);
+  } else { /* no memory for a traceback */
+    lua_pushnil(L);
+  }
+  desist__report(L, call->owner);
+}
+
+void desist__call_run(const desist__runner *runner, desist__watch *watch) {
+  desist__call *call = (desist__call *)(uintptr_t)runner;
+  registration_box *box =
+      (registration_box *)(void *)((char *)watch -
+                                   offsetof(registration_box, watch));
+  lua_State *L = call->L;
+  int pins = call->base + CALL_PINS;
+  int top = lua_gettop(L);
+  int arguments = box->arguments;
+  int i, status;
+  if (!lua_checkstack(L, arguments + 20)) {
+    call->lost++;
+    return;
+  }
+  if (!select_token(call, box->token)) return;
+  if (call->to_handler) lua_pushcfunction(L, keep_traceback);
+  lua_rawgeti(L, pins, box->ref);
+  for (i = 0; i <= arguments; i++)
+    lua_getiuservalue(L, top + (call->to_handler ? 2 : 1),
+                      REGISTRATION_CALLBACK + i);
+  lua_pushvalue(L, call->base + CALL_REASON);
+  desist__registration_end(L, box, top + (call->to_handler ? 2 : 1), pins);
+  desist__unpin(L, call->base + CALL_TOKEN);
+  lua_remove(L, top + (call->to_handler ? 2 : 1));
+  if (call->stopped) {
+    lua_settop(L, top);
+    return;
+  }
+  status = lua_pcall(L, arguments + 1, 0, call->to_handler ? top + 1 : 0);
+  if (status == LUA_OK) {
+    lua_settop(L, top);
+  } else if (call->to_handler) {
+    to_handler(call, status);
+    lua_settop(L, top);
+  } else {
+    call->errors++;
+    call->stopped = call->stop;
+  }
+}
+
+void desist__drain(lua_State *L, host *owner, int hint) {
+  desist__watch *watch;
+  while (owner->inbox != NULL &&
+         (watch = desist__inbox_take_dropped(owner->inbox)) != NULL) {
+    registration_box *box =
+        (registration_box *)(void *)((char *)watch -
+                                     offsetof(registration_box, watch));
+    int top = lua_gettop(L);
+    token_box *token = box->token;
+    if (hint != 0 && lua_touserdata(L, hint) == token)
+      lua_pushvalue(L, hint);
+    else
+      desist__find(L, owner, token->core);
+    if (lua_touserdata(L, -1) == token) {
+      lua_getiuservalue(L, top + 1, TOKEN_PINS);
+      lua_rawgeti(L, top + 2, box->ref);
+      desist__registration_end(L, box, top + 3, top + 2);
+      desist__unpin(L, top + 1);
+    }
+    lua_settop(L, top);
+  }
+}
+
+/* --- Errors that nobody called for --- */
+
+/* error, traceback: the default handler. */
+static int report_by_default(lua_State *L) {
+  lua_warning(L, "desist: error in a callback: ", 1);
+  lua_warning(L, luaL_tolstring(L, 1, NULL), lua_isnil(L, 2) ? 0 : 1);
+  if (!lua_isnil(L, 2)) {
+    lua_warning(L, "\n", 1);
+    lua_warning(L, luaL_tolstring(L, 2, NULL), 0);
+  }
+  return 0;
+}
+
+void desist__report(lua_State *L, host *owner) {
+  int top = lua_gettop(L) - 2; /* error, traceback */
+  if (owner->on_error != LUA_NOREF) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, owner->on_error);
+    lua_pushvalue(L, top + 1);
+    lua_pushvalue(L, top + 2);
+    if (lua_pcall(L, 2, 0, 0) == LUA_OK) {
+      lua_settop(L, top);
+      return;
+    }
+    /* the handler failed: both errors by default */
+    lua_pushcfunction(L, report_by_default);
+    lua_insert(L, -2);
+    lua_pushnil(L);
+    (void)lua_pcall(L, 2, 0, 0);
+  }
+  lua_settop(L, top + 2);
+  lua_pushcfunction(L, report_by_default);
+  lua_insert(L, top + 1);
+  (void)lua_pcall(L, 2, 0, 0);
+  lua_settop(L, top);
+}
+
+int desist__on_error(lua_State *L) {
+  host *owner = desist__host_of(L);
+  int before = owner->on_error;
+  if (!lua_isnoneornil(L, 1) && !lua_isfunction(L, 1) &&
+      !luaL_getmetafield(L, 1, "__call"))
+    return luaL_argerror(L, 1, lua_pushfstring(L, "function or nil expected, got %s", luaL_typename(L, 1)));
+  lua_settop(L, 1);
+  if (before == LUA_NOREF)
+    lua_pushnil(L);
+  else
+    lua_rawgeti(L, LUA_REGISTRYINDEX, before);
+  lua_insert(L, 1); /* the old one below */
+  if (lua_isnil(L, 2)) {
+    owner->on_error = LUA_NOREF;
+    lua_pop(L, 1);
+  } else {
+    owner->on_error = luaL_ref(L, LUA_REGISTRYINDEX);
+  }
+  luaL_unref(L, LUA_REGISTRYINDEX, before);
+  return 1;
+}
+
+/* --- Dispatch --- */
+
+/* The first that is queued, with its token and reason at hand; it may run out
+** of memory for those, and is still queued then. */
+static bool run_first(lua_State *L, host *owner) {
+  desist__watch *watch = desist__inbox_first(owner->inbox);
+  registration_box *box;
+  desist__call call;
+  int top = lua_gettop(L);
+  bool runs;
+  if (watch == NULL) return false;
+  box = (registration_box *)(void *)((char *)watch -
+                                     offsetof(registration_box, watch));
+  desist__find(L, owner, box->token->core);
+  if (lua_touserdata(L, -1) != box->token) { /* cannot be */
+    desist__inbox_take(owner->inbox, watch);
+    lua_settop(L, top);
+    return true;
+  }
+  desist__push_reason(L, top + 1);
+  desist__call_begin(&call, L, owner, top + 1);
+  call.to_handler = true;
+  call.stopped = desist__is_closed(box->token->core);
+  runs = !call.stopped;
+  desist__inbox_take(owner->inbox, watch);
+  desist__call_run(&call.runner, watch);
+  desist__call_end(&call);
+  lua_settop(L, top);
+  return runs;
+}
+
+size_t desist__run_queued(lua_State *L, host *owner, size_t max) {
+  size_t count, ran = 0;
+  if (owner->inbox == NULL) return 0;
+  desist__drain(L, owner, 0);
+  count = desist__inbox_count(owner->inbox);
+  if (count > max) count = max;
+  while (count-- > 0 && desist__inbox_first(owner->inbox) != NULL)
+    if (run_first(L, owner)) ran++;
+  return ran;
+}
+
+int desist__dispatch(lua_State *L) {
+  lua_Integer max = 0;
+  bool limited = !lua_isnoneornil(L, 1);
+  size_t ran;
+  if (limited) {
+    luaL_checktype(L, 1, LUA_TNUMBER);
+    max = luaL_checkinteger(L, 1);
+    if (max < 0)
+      luaL_argerror(L, 1,
+                    lua_pushfstring(L, "0 or more expected, got %f",
+                                    (lua_Number)max));
+  }
+  ran = desist__run_queued(L, desist__host_of(L),
+                           limited ? (size_t)max : SIZE_MAX);
+  lua_pushinteger(L, (lua_Integer)ran);
+  return 1;
+}
+
+int desist__wakeup_fd(lua_State *L) {
+  host *owner = desist__host_of(L);
+  int fd = owner->inbox == NULL ? -1 : desist__inbox_fd(owner->inbox);
+  if (fd >= 0) {
+    lua_pushinteger(L, fd);
+    return 1;
+  }
+  lua_pushnil(L);
+  lua_pushliteral(L, "cannot make a descriptor");
+  lua_pushinteger(L, -fd);
+  return 3;
+}

@@ -1,0 +1,166 @@
+/*
+** lua_host.c: the state's host, and the userdata of the binding. See
+** lua_binding.h for what keeps what.
+*/
+#include "lua_binding.h"
+
+#include <string.h>
+
+host *desist__host_of(lua_State *L) {
+  return (host *)lua_touserdata(L, lua_upvalueindex(1));
+}
+
+int desist__no_memory(lua_State *L) {
+  return luaL_error(L, "not enough memory");
+}
+
+void *desist__wrong_type(lua_State *L, int index, const box_type *type) {
+  (void)luaL_checkudata(L, index, type->name);
+  (void)luaL_argerror(L, index, type->name);
+  return NULL;
+}
+
+/* --- Making boxes --- */
+
+void *desist__new_box(lua_State *L, host *owner, const box_type *type,
+                      int metatable, size_t size, int values) {
+  void *box;
+  if (owner->inbox == NULL) luaL_error(L, "the state is being closed");
+  box = lua_newuserdatauv(L, size, values);
+  memset(box, 0, size);
+  *(const box_type **)box = type;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, owner->metatables[metatable]);
+  lua_setmetatable(L, -2);
+  return box;
+}
+
+token_box *desist__new_token(lua_State *L, host *owner, int inputs,
+                             bool clocked) {
+  token_box *box = (token_box *)desist__new_box(
+      L, owner, &desist__token_type, TOKEN_META, sizeof *box,
+      TOKEN_VALUES + (clocked ? 1 : 0) + inputs);
+  box->owner = owner;
+  box->inputs = (uint16_t)inputs;
+  box->clocked = clocked;
+  return box;
+}
+
+source_box *desist__new_source(lua_State *L, host *owner, int token) {
+  source_box *box;
+  token = lua_absindex(L, token);
+  box = (source_box *)desist__new_box(L, owner, &desist__source_type,
+                                      SOURCE_META, sizeof *box, 1);
+  box->owner = owner;
+  box->token = (token_box *)lua_touserdata(L, token);
+  lua_pushvalue(L, token);
+  lua_setiuservalue(L, -2, SOURCE_TOKEN);
+  return box;
+}
+
+void desist__own_token(token_box *box, desist_token *core) {
+  host *owner = box->owner;
+  box->core = core;
+  box->next = owner->tokens;
+  if (box->next != NULL) box->next->previous = box;
+  owner->tokens = box;
+}
+
+void desist__own_source(source_box *box, desist_source *core) {
+  host *owner = box->owner;
+  box->core = core;
+  box->next = owner->sources;
+  if (box->next != NULL) box->next->previous = box;
+  owner->sources = box;
+}
+
+void desist__forget_token(token_box *box) {
+  desist_token *core = box->core;
+  if (core == NULL) return;
+  while (box->first != NULL) {
+    registration_box *registration = box->first;
+    (void)desist__watch_remove(&registration->watch);
+    registration->active = false;
+    box->first = registration->next;
+  }
+  if (box->next != NULL) box->next->previous = box->previous;
+  if (box->previous != NULL)
+    box->previous->next = box->next;
+  else
+    box->owner->tokens = box->next;
+  box->core = NULL;
+  desist_token_release(core);
+}
+
+void desist__forget_source(source_box *box) {
+  desist_source *core = box->core;
+  if (core == NULL) return;
+  if (box->next != NULL) box->next->previous = box->previous;
+  if (box->previous != NULL)
+    box->previous->next = box->next;
+  else
+    box->owner->sources = box->next;
+  box->core = NULL;
+  desist_source_detach(core);
+}
+
+/* --- Finding them --- */
+
+/* `key` -> the object at `index`, weakly. */
+static void list(lua_State *L, const host *owner, int index, void *key) {
+  index = lua_absindex(L, index);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, owner->objects);
+  lua_pushvalue(L, index);
+  lua_rawsetp(L, -2, key);
+  lua_pop(L, 1);
+}
+
+void desist__list_token(lua_State *L, int index) {
+  token_box *box = (token_box *)lua_touserdata(L, index);
+  if (box->listed || box->core == NULL) return;
+  list(L, box->owner, index, box->core);
+  box->listed = true;
+}
+
+void desist__list_source(lua_State *L, int index) {
+  source_box *box = (source_box *)lua_touserdata(L, index);
+  list(L, box->owner, index, (char *)box->core + 1);
+}
+
+void desist__find(lua_State *L, const host *owner, const void *core) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, owner->objects);
+  lua_rawgetp(L, -1, core);
+  lua_remove(L, -2);
+}
+
+void desist__push_token(lua_State *L, host *owner, desist_token *core) {
+  desist__find(L, owner, core);
+  if (lua_isnil(L, -1)) {
+    token_box *box;
+    lua_pop(L, 1);
+    box = desist__new_token(L, owner, 0, false);
+    desist_token_retain(core);
+    desist__own_token(box, core);
+    box->foreign = true;
+    desist__list_token(L, -1);
+  }
+}
+
+/* --- Metatables --- */
+
+void desist__set_methods(lua_State *L, host *owner, int which,
+                         const box_type *type, const luaL_Reg *methods) {
+  (void)luaL_newmetatable(L, type->name);
+  lua_pushlightuserdata(L, owner);
+  luaL_setfuncs(L, methods, 1);
+#if LUA_VERSION_NUM < 503
+  lua_pushstring(L, type->name);
+  lua_setfield(L, -2, "__name");
+#endif
+  if (methods[0].name[0] != '_') { /* else it has an __index of its own */
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -2, "__index");
+  }
+  lua_pushstring(L, type->name);
+  lua_setfield(L, -2, "__metatable");
+  owner->metatables[which] = luaL_ref(L, LUA_REGISTRYINDEX);
+}
