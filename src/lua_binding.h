@@ -10,7 +10,8 @@
 **   registry -> anchors: tokens with pins that something outside of the
 **     state's own objects can still cancel (a real deadline, a signal, another
 **     state, the host program)
-**   manual clock -> tokens with pins and a deadline armed on it
+**   source object -> its manual clock -> tokens with pins and a deadline
+**     armed on it
 **
 ** So callbacks are reachable exactly as long as something can still make them
 ** run, and cycles through them are garbage like any others. A token's pins
@@ -53,7 +54,8 @@ struct host {
   desist__inbox *inbox; /* NULL: the state is being closed */
   token_box *tokens;    /* all of the state, for its end */
   source_box *sources;
-  int objects;  /* registry: weak, core token -> token, core + 1 -> source */
+  int objects;  /* registry: weak, core token -> token, core token + 1 ->
+                ** source, core clock -> clock */
   int anchors;  /* registry: core token -> token */
   int on_error; /* registry: the handler; LUA_NOREF: the default one */
   int metatables[5];
@@ -70,7 +72,7 @@ struct source_box {
   source_box *next, *previous;
 };
 
-enum { SOURCE_TOKEN = 1 }; /* user values */
+enum { SOURCE_TOKEN = 1, SOURCE_CLOCK }; /* user values */
 
 struct token_box {
   const box_type *type;
@@ -79,13 +81,13 @@ struct token_box {
   registration_box *first;
   token_box *next, *previous;
   uint32_t pins;
+  desist_clock *clock; /* a manual one of the state, not kept; or NULL */
   uint16_t inputs;
   bool never;    /* desist.none */
   bool listed;   /* in objects */
   bool anchored; /* in anchors, or in its clock's */
   bool armed;    /* by this state, as far as it knows */
   bool foreign;  /* something outside of the state may cancel it */
-  bool clocked;  /* on a manual clock of the state */
   bool reserved; /* see pins, in lua_pins.c */
 };
 
@@ -95,12 +97,8 @@ enum {
   TOKEN_REASON,   /* the reason, where it is an object of this state */
   TOKEN_ERROR,
   TOKEN_VALUES = TOKEN_ERROR,
-  TOKEN_CLOCK, /* if clocked; before the inputs */
+  TOKEN_INPUTS /* of a link, from here on: their tokens */
 };
-
-static inline int desist__first_input(const token_box *token) {
-  return TOKEN_VALUES + (token->clocked ? 1 : 0) + 1;
-}
 
 struct registration_box {
   const box_type *type;
@@ -152,21 +150,30 @@ host *desist__host_of(lua_State *L); /* upvalue 1 of the module's functions */
 /* Pushes a userdata with its metatable, closed. */
 void *desist__new_box(lua_State *L, host *owner, const box_type *type,
                       int metatable, size_t size, int values);
-token_box *desist__new_token(lua_State *L, host *owner, int inputs,
-                             bool clocked);
-/* On the token at `token`, which it keeps. */
-source_box *desist__new_source(lua_State *L, host *owner, int token);
+token_box *desist__new_token(lua_State *L, host *owner, int inputs);
+/* On the token at `token`, which it keeps, and the manual clock at `clock`, 0:
+** none. */
+source_box *desist__new_source(lua_State *L, host *owner, int token,
+                               int clock);
 /* Take over a reference. */
 void desist__own_token(token_box *box, desist_token *core);
 void desist__own_source(source_box *box, desist_source *core);
 
-/* So that it is found by its core object. */
+/* So that it is found by `key`, or by its core object. */
+void desist__list(lua_State *L, const host *owner, int index, void *key);
 void desist__list_token(lua_State *L, int index);
 void desist__list_source(lua_State *L, int index);
 /* Pushes what is listed, or nil. */
 void desist__find(lua_State *L, const host *owner, const void *core);
 /* Pushes the state's token for a core token, made if need be. */
 void desist__push_token(lua_State *L, host *owner, desist_token *core);
+/* Pushes the token where the cancellation of this one began: nil if this
+** state's links do not lead there (lua_origin.c); or else as push_token. */
+void desist__find_origin(lua_State *L, int token);
+void desist__push_origin(lua_State *L, int token);
+/* The token and its inputs, transitively: something outside of the state may
+** lead back to any of them. */
+void desist__list_all(lua_State *L, int token);
 /* The end of a token: the core does not know its registrations any more. */
 void desist__forget_token(token_box *box);
 void desist__forget_source(source_box *box);

@@ -33,6 +33,7 @@ int desist__clock_make(lua_State *L) {
   lua_setiuservalue(L, -2, CLOCK_ANCHORS);
   box->core = desist_clock_create(start);
   if (box->core == NULL) return desist__no_memory(L);
+  desist__list(L, owner, -1, box->core);
   return 1;
 }
 

@@ -39,7 +39,6 @@ static const char *kind_name(desist_kind kind) {
 
 void desist__push_error(lua_State *L, int token) {
   token_box *box = (token_box *)lua_touserdata(L, token);
-  desist_token *origin;
   token = lua_absindex(L, token);
   if (lua_getiuservalue(L, token, TOKEN_ERROR) != LUA_TNIL) return;
   lua_pop(L, 1);
@@ -50,11 +49,7 @@ void desist__push_error(lua_State *L, int token) {
   lua_setfield(L, -2, "reason");
   lua_pushvalue(L, token);
   lua_setfield(L, -2, "token");
-  origin = desist_token_origin(box->core);
-  if (origin == box->core)
-    lua_pushvalue(L, token);
-  else
-    desist__push_token(L, box->owner, origin);
+  desist__push_origin(L, token);
   lua_setfield(L, -2, "origin");
   lua_pop(L, 1);
   lua_pushvalue(L, -1);

@@ -34,24 +34,29 @@ void *desist__new_box(lua_State *L, host *owner, const box_type *type,
   return box;
 }
 
-token_box *desist__new_token(lua_State *L, host *owner, int inputs,
-                             bool clocked) {
+token_box *desist__new_token(lua_State *L, host *owner, int inputs) {
   token_box *box = (token_box *)desist__new_box(
       L, owner, &desist__token_type, TOKEN_META, sizeof *box,
-      TOKEN_VALUES + (clocked ? 1 : 0) + inputs);
+      TOKEN_VALUES + inputs);
   box->owner = owner;
   box->inputs = (uint16_t)inputs;
-  box->clocked = clocked;
   return box;
 }
 
-source_box *desist__new_source(lua_State *L, host *owner, int token) {
+source_box *desist__new_source(lua_State *L, host *owner, int token,
+                               int clock) {
   source_box *box;
   token = lua_absindex(L, token);
-  box = (source_box *)desist__new_box(L, owner, &desist__source_type,
-                                      SOURCE_META, sizeof *box, 1);
+  box = (source_box *)desist__new_box(
+      L, owner, &desist__source_type, SOURCE_META, sizeof *box,
+      clock == 0 ? SOURCE_TOKEN : SOURCE_CLOCK);
   box->owner = owner;
   box->token = (token_box *)lua_touserdata(L, token);
+  if (clock != 0) {
+    box->token->clock = ((clock_box *)lua_touserdata(L, clock))->core;
+    lua_pushvalue(L, clock);
+    lua_setiuservalue(L, -2, SOURCE_CLOCK);
+  }
   lua_pushvalue(L, token);
   lua_setiuservalue(L, -2, SOURCE_TOKEN);
   return box;
@@ -106,7 +111,7 @@ void desist__forget_source(source_box *box) {
 /* --- Finding them --- */
 
 /* `key` -> the object at `index`, weakly. */
-static void list(lua_State *L, const host *owner, int index, void *key) {
+void desist__list(lua_State *L, const host *owner, int index, void *key) {
   index = lua_absindex(L, index);
   lua_rawgeti(L, LUA_REGISTRYINDEX, owner->objects);
   lua_pushvalue(L, index);
@@ -117,13 +122,13 @@ static void list(lua_State *L, const host *owner, int index, void *key) {
 void desist__list_token(lua_State *L, int index) {
   token_box *box = (token_box *)lua_touserdata(L, index);
   if (box->listed || box->core == NULL) return;
-  list(L, box->owner, index, box->core);
+  desist__list(L, box->owner, index, box->core);
   box->listed = true;
 }
 
 void desist__list_source(lua_State *L, int index) {
   source_box *box = (source_box *)lua_touserdata(L, index);
-  list(L, box->owner, index, (char *)box->core + 1);
+  desist__list(L, box->owner, index, (char *)box->core + 1);
 }
 
 void desist__find(lua_State *L, const host *owner, const void *core) {
@@ -137,7 +142,7 @@ void desist__push_token(lua_State *L, host *owner, desist_token *core) {
   if (lua_isnil(L, -1)) {
     token_box *box;
     lua_pop(L, 1);
-    box = desist__new_token(L, owner, 0, false);
+    box = desist__new_token(L, owner, 0);
     desist_token_retain(core);
     desist__own_token(box, core);
     box->foreign = true;

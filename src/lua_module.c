@@ -65,7 +65,7 @@ static void push_functions(lua_State *L, host *owner) {
   lua_createtable(L, 0, 16);
   lua_pushlightuserdata(L, owner);
   luaL_setfuncs(L, functions, 1);
-  desist__new_token(L, owner, 0, false)->never = true;
+  desist__new_token(L, owner, 0)->never = true;
   lua_setfield(L, -2, "none");
   lua_pushliteral(L, "desist " DESIST_VERSION);
   lua_setfield(L, -2, "_VERSION");

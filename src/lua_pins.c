@@ -29,54 +29,63 @@ static bool wants_anchor(const token_box *box) {
          !desist__is_closed(box->core);
 }
 
-/* Pushes the table the token at `index` is anchored in. */
-static void push_anchors(lua_State *L, int index, const token_box *box) {
-  if (box->clocked && box->armed && !box->foreign) {
-    lua_getiuservalue(L, index, TOKEN_CLOCK);
+/* Pushes the anchors of the token's manual clock, or nil. */
+static void push_clock_anchors(lua_State *L, const token_box *box) {
+  desist__find(L, box->owner, box->clock);
+  if (!lua_isnil(L, -1)) {
     lua_getiuservalue(L, -1, CLOCK_ANCHORS);
     lua_remove(L, -2);
-  } else {
-    lua_rawgeti(L, LUA_REGISTRYINDEX, box->owner->anchors);
   }
+}
+
+/* Pushes the table the token is anchored in, or nil: its clock is gone. */
+static void push_anchors(lua_State *L, const token_box *box) {
+  if (box->clock != NULL && box->armed && !box->foreign)
+    push_clock_anchors(L, box);
+  else
+    lua_rawgeti(L, LUA_REGISTRYINDEX, box->owner->anchors);
 }
 
 /* Listed too: who cancels it from outside knows the core object only. */
 static void anchor(lua_State *L, int index, token_box *box) {
   index = lua_absindex(L, index);
   desist__list_token(L, index);
-  push_anchors(L, index, box);
-  lua_pushvalue(L, index);
-  lua_rawsetp(L, -2, box->core);
+  push_anchors(L, box);
+  if (!lua_isnil(L, -1)) {
+    lua_pushvalue(L, index);
+    lua_rawsetp(L, -2, box->core);
+  }
   lua_pop(L, 1);
   box->anchored = true;
 }
 
+/* From the table on top, which is popped, if it is one. */
 static void remove_from(lua_State *L, const void *key) {
-  lua_rawgetp(L, -1, key);
-  if (!lua_isnil(L, -1)) {
-    lua_pushnil(L);
-    lua_rawsetp(L, -3, key);
+  if (lua_istable(L, -1)) {
+    lua_rawgetp(L, -1, key);
+    if (!lua_isnil(L, -1)) {
+      lua_pushnil(L);
+      lua_rawsetp(L, -3, key);
+    }
+    lua_pop(L, 1);
   }
-  lua_pop(L, 2);
+  lua_pop(L, 1);
 }
 
-static void let_go(lua_State *L, int index, token_box *box) {
-  index = lua_absindex(L, index);
+static void let_go(lua_State *L, token_box *box) {
   if (!box->anchored) return;
   box->anchored = false;
   lua_rawgeti(L, LUA_REGISTRYINDEX, box->owner->anchors);
   remove_from(L, box->core);
-  if (box->clocked) {
-    lua_getiuservalue(L, index, TOKEN_CLOCK);
-    lua_getiuservalue(L, -1, CLOCK_ANCHORS);
-    lua_remove(L, -2);
+  if (box->clock != NULL) {
+    push_clock_anchors(L, box);
     remove_from(L, box->core);
   }
 }
 
 void desist__update_anchor(lua_State *L, int token) {
   token_box *box = (token_box *)lua_touserdata(L, token);
-  let_go(L, token, box);
+  let_go(L, box);
   if (box->pins != 0 && wants_anchor(box)) anchor(L, token, box);
 }
 
@@ -90,19 +99,20 @@ static bool visit(lua_State *L, int index, token_box *box, int what) {
     case ENTER:
       if (box->pins != 0 || box->reserved) return false;
       box->reserved = true;
+      desist__list_token(L, index);
       if (wants_anchor(box)) anchor(L, index, box);
       return true;
     case UNDO:
       if (!box->reserved) return false;
       box->reserved = false;
-      let_go(L, index, box);
+      let_go(L, box);
       return true;
     case COUNT_UP:
       box->reserved = false;
       return box->pins++ == 0;
     default:
       if (--box->pins != 0) return false;
-      let_go(L, index, box);
+      let_go(L, box);
       return true;
   }
 }
@@ -137,7 +147,6 @@ static void walk(lua_State *L, int what) {
     int at = lua_gettop(L);
     token_box *box = (token_box *)lua_touserdata(L, at);
     if (box != NULL && visit(L, at, box, what)) {
-      int first = desist__first_input(box);
       int i;
       /* Where there is no room, an entry is left behind, which keeps a token
       ** longer: but ENTER, which comes first, made that room. */
@@ -147,7 +156,7 @@ static void walk(lua_State *L, int what) {
         continue;
       }
       for (i = 0; i < box->inputs; i++) {
-        lua_getiuservalue(L, at, first + i);
+        lua_getiuservalue(L, at, TOKEN_INPUTS + i);
         if (lua_isnil(L, -1))
           lua_pop(L, 1);
         else
@@ -186,7 +195,7 @@ bool desist__pin(lua_State *L, int token) {
 void desist__unpin(lua_State *L, int token) {
   token_box *box = (token_box *)lua_touserdata(L, token);
   if (box->inputs == 0) {
-    if (--box->pins == 0 && box->anchored) let_go(L, token, box);
+    if (--box->pins == 0) let_go(L, box);
   } else {
     lua_pushvalue(L, token);
     walk(L, COUNT_DOWN);

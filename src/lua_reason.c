@@ -59,12 +59,13 @@ desist_reason *desist__to_reason(lua_State *L, host *owner, int index,
 
 /* The object, from the token it was given to; cached here. */
 static bool push_object(lua_State *L, int token, const token_box *box) {
-  desist_token *origin;
   if (lua_getiuservalue(L, token, TOKEN_REASON) != LUA_TNIL) return true;
   lua_pop(L, 1);
-  origin = desist_token_origin(box->core);
-  if (origin == NULL || origin == box->core) return false;
-  desist__find(L, box->owner, origin);
+  desist__find_origin(L, token);
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    desist__find(L, box->owner, desist_token_origin(box->core));
+  }
   if (lua_isnil(L, -1)) {
     lua_pop(L, 1);
     return false;

@@ -100,12 +100,8 @@ int desist__source_make(lua_State *L) {
     clock = clock_option(L, 1);
   }
   lua_settop(L, 3); /* options, name, clock */
-  (void)desist__new_token(L, owner, 0, clock != NULL);
-  if (clock != NULL) {
-    lua_pushvalue(L, 3);
-    lua_setiuservalue(L, 4, TOKEN_CLOCK);
-  }
-  box = desist__new_source(L, owner, 4);
+  (void)desist__new_token(L, owner, 0);
+  box = desist__new_source(L, owner, 4, clock == NULL ? 0 : 3);
   fill(L, 4, 5, desist_source_create_on(clock == NULL ? NULL : clock->core));
   if (name != NULL && !desist_source_set_name(box->core, name))
     desist__no_memory(L);
@@ -117,8 +113,8 @@ int desist__after(lua_State *L) {
   int64_t time = desist__check_duration(L, 1);
   source_box *box;
   lua_settop(L, 1);
-  (void)desist__new_token(L, owner, 0, false);
-  box = desist__new_source(L, owner, 2);
+  (void)desist__new_token(L, owner, 0);
+  box = desist__new_source(L, owner, 2, 0);
   fill(L, 2, 3, desist_source_create());
   if (!desist_source_cancel_after(box->core, time))
     return luaL_error(L, "cannot arm a deadline: no thread or no memory");
@@ -132,8 +128,8 @@ int desist__cancelled_token(lua_State *L) {
   source_box *box;
   desist_reason *reason;
   lua_settop(L, 1);
-  (void)desist__new_token(L, owner, 0, false);
-  box = desist__new_source(L, owner, 2);
+  (void)desist__new_token(L, owner, 0);
+  box = desist__new_source(L, owner, 2, 0);
   fill(L, 2, 3, desist_source_create());
   desist__list_token(L, 2);
   reason = desist__to_reason(L, owner, 1, 2);
@@ -174,36 +170,28 @@ static int gather(lua_State *L, bool all) {
   return kept;
 }
 
-/* The manual clock that all of them are on: pushed, or nothing and false. */
-static bool push_shared_clock(lua_State *L, int count) {
-  const void *clock = NULL;
+/* Pushes the manual clock that all of them are on. Its index; 0, and nothing
+** pushed: there is none. */
+static int push_shared_clock(lua_State *L, const host *owner, int count) {
+  desist_clock *clock = NULL;
   int i;
   for (i = 1; i <= count; i++) {
     const token_box *box = (const token_box *)lua_touserdata(L, i);
-    const void *its = NULL;
     if (box->core == NULL) continue;
-    if (box->clocked) {
-      lua_getiuservalue(L, i, TOKEN_CLOCK);
-      its = lua_touserdata(L, -1);
-      lua_pop(L, 1);
-    }
-    if (its == NULL || (clock != NULL && its != clock)) return false;
-    clock = its;
+    if (box->clock == NULL || (clock != NULL && box->clock != clock)) return 0;
+    clock = box->clock;
   }
-  if (clock == NULL) return false;
-  for (i = 1;; i++) {
-    const token_box *box = (const token_box *)lua_touserdata(L, i);
-    if (box->clocked) break;
-  }
-  lua_getiuservalue(L, i, TOKEN_CLOCK);
-  return true;
+  if (clock == NULL) return 0;
+  desist__find(L, owner, clock);
+  if (!lua_isnil(L, -1)) return lua_gettop(L);
+  lua_pop(L, 1);
+  return 0;
 }
 
 static int make_link(lua_State *L, bool all) {
   host *owner = desist__host_of(L);
-  int count, i, first, clock, token;
+  int count, i, clock, token;
   desist_token **inputs;
-  token_box *box;
   if (all && lua_gettop(L) == 0)
     return luaL_argerror(L, 1, "desist.token expected, got no value");
   count = gather(L, all);
@@ -211,25 +199,18 @@ static int make_link(lua_State *L, bool all) {
   luaL_checkstack(L, 12, NULL);
   inputs = (desist_token **)lua_newuserdatauv(
       L, (size_t)(count + 1) * sizeof *inputs, 0);
-  clock = push_shared_clock(L, count) ? lua_gettop(L) : 0;
-  box = desist__new_token(L, owner, count, clock != 0);
+  clock = push_shared_clock(L, owner, count);
+  (void)desist__new_token(L, owner, count);
   token = lua_gettop(L);
-  if (clock != 0) {
-    lua_pushvalue(L, clock);
-    lua_setiuservalue(L, token, TOKEN_CLOCK);
-  }
-  first = desist__first_input(box);
   for (i = 0; i < count; i++) {
     inputs[i] = ((token_box *)lua_touserdata(L, i + 1))->core;
-    desist__list_token(L, i + 1);
     lua_pushvalue(L, i + 1);
-    lua_setiuservalue(L, token, first + i);
+    lua_setiuservalue(L, token, TOKEN_INPUTS + i);
   }
-  (void)desist__new_source(L, owner, token);
+  (void)desist__new_source(L, owner, token, clock);
   fill(L, token, token + 1,
        desist_source_create_linked(inputs, (size_t)count,
                                    all ? DESIST_LINK_ALL : DESIST_LINK_ANY));
-  if (count > 0) desist__list_token(L, token);
   return 1;
 }
 
@@ -252,18 +233,17 @@ int desist__signal(lua_State *L) {
     luaL_checktype(L, i + 1, LUA_TSTRING);
     name = lua_tostring(L, i + 1);
     numbers[i] = desist__signal_number(name);
-    if (numbers[i] == 0)
+    if (numbers[i] <= 0)
       return luaL_argerror(
-          L, i + 1, lua_pushfstring(L, "no signal is named '%s'", name));
+          L, i + 1,
+          lua_pushfstring(L, numbers[i] == 0 ? "no signal is named '%s'"
+                                             : "'%s' cannot be caught", name));
   }
-  (void)desist__new_token(L, owner, 0, false);
-  (void)desist__new_source(L, owner, count + 1);
+  (void)desist__new_token(L, owner, 0);
+  (void)desist__new_source(L, owner, count + 1, 0);
   core = desist_source_create_signals(numbers, (size_t)count);
-  if (core == NULL) {
-    if (errno == EINVAL)
-      return luaL_argerror(L, 1, "such a signal cannot be caught");
+  if (core == NULL)
     return luaL_error(L, "cannot catch signals: %s", strerror(errno));
-  }
   fill(L, count + 1, count + 2, core);
   ((token_box *)lua_touserdata(L, count + 1))->foreign = true;
   return 1;
@@ -296,7 +276,7 @@ static void adopt_token(lua_State *L, host *owner, desist_token *core) {
 static int token_from_handle(lua_State *L, host *owner, const char *text) {
   desist_token *core;
   lua_settop(L, 1);
-  (void)desist__new_token(L, owner, 0, false);
+  (void)desist__new_token(L, owner, 0);
   core = desist_token_from_handle(text);
   if (core == NULL) return push_dead_handle(L);
   adopt_token(L, owner, core);
@@ -308,8 +288,8 @@ static int source_from_handle(lua_State *L, host *owner, const char *text) {
   desist_token *token;
   source_box *box;
   lua_settop(L, 1);
-  (void)desist__new_token(L, owner, 0, false);
-  box = desist__new_source(L, owner, 2); /* for now */
+  (void)desist__new_token(L, owner, 0);
+  box = desist__new_source(L, owner, 2, 0); /* for now */
   core = desist_source_from_handle(text);
   if (core == NULL) return push_dead_handle(L);
   desist__own_source(box, core);
@@ -349,7 +329,7 @@ static int source_handle(lua_State *L) {
     return 2;
   }
   (void)push_token(L);
-  desist__list_token(L, -1);
+  desist__list_all(L, -1);
   desist__list_source(L, 1);
   lua_pushstring(L, text);
   return 1;

@@ -83,7 +83,7 @@ static int token_handle(lua_State *L) {
     lua_pushliteral(L, "a token that can never be cancelled has no handle");
     return 2;
   }
-  desist__list_token(L, 1);
+  desist__list_all(L, 1);
   lua_pushstring(L, text);
   return 1;
 }

@@ -61,7 +61,10 @@ int desist__signal_number(const char *name) {
   size_t i;
   if (strncmp(name, "SIG", 3) == 0) name += 3;
   for (i = 0; i < sizeof names / sizeof names[0]; i++)
-    if (strcmp(names[i].name + 3, name) == 0) return names[i].number;
+    if (strcmp(names[i].name + 3, name) == 0)
+      return names[i].number == SIGKILL || names[i].number == SIGSTOP
+                 ? -1
+                 : names[i].number;
   return 0;
 }
 

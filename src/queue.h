@@ -77,7 +77,8 @@ bool desist__clock_set(desist_clock *clock, int64_t time,
 /* Looks at the real deadlines in a build without threads. */
 void desist__look(void);
 
-/* "INT" or "SIGINT" to its number; 0: no such signal. */
+/* "INT" or "SIGINT" to its number; 0: no such signal; -1: one that cannot be
+** caught. */
 int desist__signal_number(const char *name);
 
 /* Closed, or given up, before it was cancelled. */
