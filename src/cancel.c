@@ -1,17 +1,20 @@
 /*
-** cancel.c: the two phases of a cancellation. See core.h, #4.
+** cancel.c: the two phases of a cancellation. See core.h, #4 and #6.
 **
-** First all that hangs on the source is marked, in the order in which it will
-** have its turns: depth first, newest first. A link is taken out of all its
-** inputs but the one through which it was reached, so the second phase, which
-** walks the lists again and empties them, meets it exactly there.
+** First all that hangs on the source is marked. A walk down the links, depth
+** first, flips the flags on its way back: what is below reads cancelled before
+** what is above. A second walk, in running order, settles for each link the
+** input through which it has its turn, the first one met, and takes it out of
+** all others. The second phase of the cancellation walks the lists once more,
+** emptying them and running what it finds.
 **
 ** One thread at a time marks a graph: it holds the marking lock, so no two
-** cancellations that meet in a graph see each other's halves. It keeps the
-** locks of the sources between the root and where it is (inputs before links:
-** a graph has no circles). A source without links needs only its own lock.
+** cancellations that meet in a graph see each other's halves. While it flips
+** it keeps the locks of the sources between the root and where it is (inputs
+** before links: a graph has no circles). A source without links needs only its
+** own lock.
 **
-** Both walks find their way back by the link's node: no recursion, no memory.
+** All walks find their way back by the link's node: no recursion, no memory.
 */
 #include "core.h"
 
@@ -30,111 +33,168 @@ static void wake_waiters_locked(desist_source *source) {
       desist__waiter_wake((desist__waiter *)(void *)node);
 }
 
-/* With a reference for the delivery. */
-static void mark_locked(desist_source *source, desist_reason *reason,
+/* The flag, and a reference for the delivery. */
+static void flip_locked(desist_source *source, desist_reason *reason,
                         unsigned flags) {
   desist__extra *extra = desist__extra_of(source);
   desist__retain(source);
   desist__reason_set_locked(source, reason);
   desist__flag_locked(source, DESIST__CANCELLED | flags, 0);
-  if (extra != NULL) {
-    if (desist__disarm(extra)) (void)desist__count_down(&source->refs, 1);
-    if (extra->catcher != NULL && desist__catcher_end(extra->catcher))
-      (void)desist__count_down(&source->refs, 1);
-    if (extra->has_event) desist__event_set(&extra->event, true);
-  }
+  if (extra == NULL) return;
+  if (desist__disarm(extra)) (void)desist__count_down(&source->refs, 1);
+  if (extra->catcher != NULL && desist__catcher_end(extra->catcher))
+    (void)desist__count_down(&source->refs, 1);
+}
+
+/* Those who wait or poll. */
+static void announce_locked(desist_source *source) {
+  desist__extra *extra = desist__extra_of(source);
+  if (extra != NULL && extra->has_event)
+    desist__event_set(&extra->event, true);
   if ((desist__load_relaxed(&source->flags) & DESIST__WAITED) != 0)
     wake_waiters_locked(source);
 }
 
-/* Takes a link, locked, out of all its inputs but the one it was reached by.
-** Inputs on the path are locked by us already. */
-static void leave_others_locked(desist__linked *link, size_t but) {
-  size_t count = desist__link_count(link);
-  size_t i;
-  for (i = 0; i < count; i++) {
-    desist__node *node = &link->inputs[i];
-    desist_source *input = desist__owner(node);
-    bool ours;
-    if (i == but || input == NULL) continue;
-    ours = (desist__load_relaxed(&input->flags) & DESIST__PATH) != 0;
-    if (!ours) desist__lock_acquire(&input->lock);
-    if (desist__is_listed(node)) desist__list_remove_locked(input, node);
-    if (!ours) desist__lock_release(&input->lock);
-  }
-}
-
 /*
-** A link's node is met in an input's list. True: the link is marked now, and
+** A link's node is met in an input's list. True: the link is to be marked, and
 ** locked. False: it is finished already, or it waits for other inputs.
 */
-static bool reach(desist_source *input, desist__node *node,
-                  desist_source *root, desist_reason *reason) {
+static bool reach(desist__node *node, desist_source *root) {
   desist__linked *link = desist__link_of(node);
   desist_source *source = &link->source;
   desist__lock_acquire(&source->lock);
   if ((desist__load_relaxed(&source->flags) &
        (DESIST__CANCELLED | DESIST__CLOSED)) == 0 &&
-      source->live != 0) {
-    if (source->link == DESIST__ALL && --source->live != 0) {
-      desist__list_remove_locked(input, node);
-    } else if (desist__count_up_alive(&source->refs)) {
-      size_t index = (size_t)(node - link->inputs);
-      link->origin = root;
-      desist__retain(root);
-      mark_locked(source, reason, DESIST__REACHED | DESIST__PATH);
-      (void)desist__count_down(&source->refs, 1); /* marking took its own */
-      source->live = (uint32_t)index;
-      leave_others_locked(link, index);
-      return true;
-    }
+      source->live != 0 &&
+      (source->link == DESIST__ANY || --source->live == 0) &&
+      desist__count_up_alive(&source->refs)) {
+    source->live = (uint32_t)(node - link->inputs); /* the way back */
+    link->origin = root;
+    desist__retain(root);
+    return true;
   }
   desist__lock_release(&source->lock);
   return false;
 }
 
-/* Under the marking lock; the root is locked and marked. */
-static void mark_below_locked(desist_source *root, desist_reason *reason) {
+/* The node through which the link was reached, or has its turn. */
+static desist__node *way_back(desist_source *link) {
+  return &desist__linked_of(link)->inputs[link->live];
+}
+
+/* The root is locked, and stays so. */
+static void flip_all_locked(desist_source *root, desist_reason *reason) {
   desist_source *at = root;
   desist__node *node = root->first;
-  desist__flag_locked(root, DESIST__PATH, 0);
   for (;;) {
     while (node != NULL) {
       desist__node *next = node->next;
-      if ((desist__kind(node) & DESIST__LINK) != 0 &&
-          reach(at, node, root, reason)) {
+      if ((desist__kind(node) & DESIST__LINK) != 0 && reach(node, root)) {
         at = &desist__link_of(node)->source;
         next = at->first;
       }
       node = next;
     }
-    desist__flag_locked(at, 0, DESIST__PATH);
-    if (at == root) return;
-    node = &desist__linked_of(at)->inputs[at->live];
+    if (at == root) break;
+    flip_locked(at, reason, DESIST__REACHED | DESIST__FRESH);
+    (void)desist__count_down(&at->refs, 1); /* reach took one too */
+    node = way_back(at);
     desist__lock_release(&at->lock);
     at = desist__owner(node);
     node = node->next;
   }
+  flip_locked(root, reason, 0);
+  announce_locked(root);
 }
 
-/* Under the marking lock, or where there are no links. */
+/* Takes a link out of all its inputs' lists but one. */
+static void leave_others(desist__linked *link, size_t but) {
+  size_t count = desist__link_count(link);
+  size_t i;
+  for (i = 0; i < count; i++) {
+    desist__node *node = &link->inputs[i];
+    desist_source *input = desist__owner(node);
+    if (i == but || input == NULL) continue;
+    desist__lock_acquire(&input->lock);
+    if (desist__is_listed(node)) desist__list_remove_locked(input, node);
+    desist__lock_release(&input->lock);
+  }
+}
+
+static bool is_fresh(desist__node *node) {
+  return (desist__kind(node) & DESIST__LINK) != 0 &&
+         (desist__flags(&desist__link_of(node)->source) & DESIST__FRESH) != 0;
+}
+
+/* The first fresh link in the source's list, or the first after `node`. */
+static desist__node *next_fresh(desist_source *source, desist__node *node) {
+  desist__lock_acquire(&source->lock);
+  node = node == NULL ? source->first : node->next;
+  while (node != NULL && !is_fresh(node)) node = node->next;
+  desist__lock_release(&source->lock);
+  return node;
+}
+
+/* This is where it has its turn. */
+static void settle(desist_source *link, desist__node *node) {
+  desist__linked *linked = desist__linked_of(link);
+  size_t index = (size_t)(node - linked->inputs);
+  desist__lock_acquire(&link->lock);
+  desist__flag_locked(link, 0, DESIST__FRESH);
+  link->live = (uint32_t)index;
+  announce_locked(link);
+  desist__lock_release(&link->lock);
+  leave_others(linked, index);
+}
+
+/* A link that is marked is taken from where it has its turn by this thread
+** alone: so the nodes on the way keep their places without a lock. */
+static void settle_turns(desist_source *root) {
+  desist_source *at = root;
+  desist__node *node = NULL;
+  for (;;) {
+    node = next_fresh(at, node);
+    if (node != NULL) {
+      at = &desist__link_of(node)->source;
+      settle(at, node);
+      node = NULL;
+    } else if (at == root) {
+      return;
+    } else {
+      node = way_back(at);
+      at = desist__owner(node);
+    }
+  }
+}
+
+/*
+** Under the marking lock, if `marking`; else a source with links is left as it
+** is, and `again` set. `due`: only if its deadline is still due.
+*/
 static bool mark(desist_source *source, desist_reason *reason, bool marking,
-                 bool *again) {
+                 desist__extra *due, bool *again) {
   bool marked = false;
+  bool links;
   unsigned flags;
   *again = false;
   desist__lock_acquire(&source->lock);
   flags = desist__load_relaxed(&source->flags);
-  if ((flags & (DESIST__CANCELLED | DESIST__CLOSED)) == 0) {
-    if ((flags & DESIST__LINKED) == 0 || marking) {
-      mark_locked(source, reason, 0);
-      if ((flags & DESIST__LINKED) != 0) mark_below_locked(source, reason);
+  links = (flags & DESIST__LINKED) != 0;
+  if ((flags & (DESIST__CANCELLED | DESIST__CLOSED)) == 0 &&
+      (due == NULL || desist__take_due(due))) {
+    if (!links) {
+      flip_locked(source, reason, 0);
+      announce_locked(source);
+      marked = true;
+    } else if (marking) {
+      flip_all_locked(source, reason);
       marked = true;
     } else {
       *again = true;
     }
   }
   desist__lock_release(&source->lock);
+  if (marked && links) settle_turns(source);
   return marked;
 }
 
@@ -187,6 +247,18 @@ static void tell_locked(delivery *self, desist_source *source,
   }
 }
 
+/* Whether the link has its turn here: not one that waits for other inputs, or
+** that another thread cancelled. */
+static bool has_turn(desist_source *link, const desist__node *node) {
+  bool turn;
+  desist__lock_acquire(&link->lock);
+  turn = (desist__load_relaxed(&link->flags) &
+          (DESIST__REACHED | DESIST__FRESH)) == DESIST__REACHED &&
+         way_back(link) == node;
+  desist__lock_release(&link->lock);
+  return turn;
+}
+
 /*
 ** Takes one node from the list and does what it asks for. Returns where to go
 ** on: here, or at a link that has its turn; NULL: the list is empty.
@@ -204,10 +276,10 @@ static desist_source *take_one(delivery *self, desist_source *source,
   kind = desist__kind(node);
   if ((kind & DESIST__LINK) != 0) {
     desist_source *link = &desist__link_of(node)->source;
-    bool reached = (desist__flags(link) & DESIST__REACHED) != 0;
+    bool turn = has_turn(link, node);
     desist__list_remove_locked(source, node);
     leave(self, source);
-    return reached ? link : source;
+    return turn ? link : source;
   }
   if (desist__claim(&((desist_registration *)(void *)node)->state_,
                     DESIST__ACTIVE, DESIST__BUSY)) {
@@ -221,8 +293,14 @@ static desist_source *take_one(delivery *self, desist_source *source,
   return source;
 }
 
+/* Its list is empty. */
 static void finish(const delivery *self, desist_source *source) {
+  bool ended;
+  enter(self, source);
+  ended = desist__list_ended_locked(source);
+  leave(self, source);
   if (self->gated) desist__mutex_lock(&gate_lock);
+  if (ended) desist__release(source);
   if (source->link != DESIST__PLAIN)
     desist__link_leave(desist__linked_of(source));
   desist__release(source);
@@ -238,7 +316,7 @@ static void deliver(desist_source *root, const desist__runner *runner,
     desist_source *next = take_one(&self, at, &turns);
     if (next == NULL) {
       if (at == root) break;
-      next = desist__owner(&desist__linked_of(at)->inputs[at->live]);
+      next = desist__owner(way_back(at));
       finish(&self, at);
     }
     at = next;
@@ -254,10 +332,10 @@ bool desist__cancel(desist_source *source, desist_reason *reason,
   bool marked, again;
   if (source == NULL) return false;
   if (reason == NULL) reason = &desist__cancelled;
-  marked = mark(source, reason, false, &again);
+  marked = mark(source, reason, false, NULL, &again);
   if (again) {
     desist__mutex_lock(&marking_lock);
-    marked = mark(source, reason, true, &again);
+    marked = mark(source, reason, true, NULL, &again);
     desist__mutex_unlock(&marking_lock);
   }
   if (!marked) return false;
@@ -272,7 +350,7 @@ void desist__fire(desist__extra *due, const desist__runner *runner,
   if (gated) desist__mutex_lock(&gate_lock);
   desist__mutex_lock(&marking_lock);
   for (extra = due; extra != NULL; extra = extra->next_due)
-    extra->marked = mark(extra->source, &desist__deadline, true, &again);
+    extra->marked = mark(extra->source, &desist__deadline, true, extra, &again);
   desist__mutex_unlock(&marking_lock);
   if (gated) desist__mutex_unlock(&gate_lock);
   while (due != NULL) {
@@ -284,6 +362,11 @@ void desist__fire(desist__extra *due, const desist__runner *runner,
     desist__release(source);
     if (gated) desist__mutex_unlock(&gate_lock);
   }
+}
+
+void desist__marking_pause(void) {
+  desist__mutex_lock(&marking_lock);
+  desist__mutex_unlock(&marking_lock);
 }
 
 bool desist_source_cancel(desist_source *source, desist_reason *reason) {

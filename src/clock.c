@@ -1,10 +1,10 @@
 /*
 ** clock.c: deadlines, on manual clocks and on the real one.
 **
-** An armed deadline keeps a reference on its source. The clock's lock is taken
-** last of all locks. Arming looks at the source's flags under it, cancelling
-** and closing disarm after they set them: so nothing stays armed on what is
-** finished.
+** An armed deadline keeps a reference on its source, which goes to the thread
+** that fires it. Arming and disarming hold the source's lock, and so do the
+** flags' changes: nothing stays armed on what is finished, and what was
+** disarmed in time never fires. The clock's lock is taken last of all locks.
 */
 #include "core.h"
 
@@ -15,42 +15,62 @@ desist_clock *desist__clock_of(const desist_source *source) {
 
 /* --- Arming --- */
 
+static bool is_over_locked(const desist_source *source) {
+  return (desist__load_relaxed(&source->flags) &
+          (DESIST__CANCELLED | DESIST__CLOSED)) != 0;
+}
+
+static void add_locked(desist_clock *clock, desist__extra *extra,
+                       int64_t time) {
+  extra->alarm.time = time;
+  if (extra->armed == DESIST__ARMED)
+    desist__wheel_remove(&clock->wheel, &extra->alarm);
+  else
+    desist__retain(extra->source);
+  desist__wheel_add(&clock->wheel, &extra->alarm);
+  desist__store_release(&extra->armed, (uint8_t)DESIST__ARMED);
+  if (clock == &desist__real) desist__service_hurry_locked(time);
+}
+
 bool desist__arm(desist_source *source, int64_t time) {
   desist__extra *extra = desist__extra_make(source);
   desist_clock *clock;
   bool fit;
   if (extra == NULL) return false;
   clock = desist__clock_of(source);
-  desist__mutex_lock(&clock->lock);
-  fit = (desist__flags(source) & (DESIST__CANCELLED | DESIST__CLOSED)) == 0 &&
-        (clock != &desist__real || desist__service_start_locked());
+  if (clock == &desist__real && !desist__service_start()) return false;
+  desist__lock_acquire(&source->lock);
+  fit = !is_over_locked(source);
   if (fit) {
-    if (extra->armed)
-      desist__wheel_remove(&clock->wheel, &extra->alarm);
-    else if (!clock->dead)
-      desist__retain(source);
-    extra->alarm.time = time;
-    if (!clock->dead) {
-      desist__wheel_add(&clock->wheel, &extra->alarm);
-      desist__store_release(&extra->armed, true);
-      if (clock == &desist__real) desist__service_hurry_locked(time);
-    }
+    desist__mutex_lock(&clock->lock);
+    if (!clock->dead) add_locked(clock, extra, time);
+    desist__mutex_unlock(&clock->lock);
   }
-  desist__mutex_unlock(&clock->lock);
+  desist__lock_release(&source->lock);
   return fit;
 }
 
 bool desist__disarm(desist__extra *extra) {
-  desist_clock *clock = desist__clock_of(extra->source);
+  desist_clock *clock;
   bool was;
+  if (desist__load_acquire(&extra->armed) == DESIST__DISARMED) return false;
+  clock = desist__clock_of(extra->source);
   desist__mutex_lock(&clock->lock);
-  was = extra->armed;
-  if (was) {
-    desist__wheel_remove(&clock->wheel, &extra->alarm);
-    desist__store_release(&extra->armed, false);
-  }
+  was = extra->armed == DESIST__ARMED;
+  if (was) desist__wheel_remove(&clock->wheel, &extra->alarm);
+  desist__store_release(&extra->armed, (uint8_t)DESIST__DISARMED);
   desist__mutex_unlock(&clock->lock);
   return was;
+}
+
+bool desist__take_due(desist__extra *extra) {
+  desist_clock *clock = desist__clock_of(extra->source);
+  bool due;
+  desist__mutex_lock(&clock->lock);
+  due = extra->armed == DESIST__DUE;
+  if (due) desist__store_release(&extra->armed, (uint8_t)DESIST__DISARMED);
+  desist__mutex_unlock(&clock->lock);
+  return due;
 }
 
 static bool is_over(const desist_source *source) {
@@ -59,9 +79,13 @@ static bool is_over(const desist_source *source) {
 
 static bool disarm_only(desist_source *source) {
   desist__extra *extra = desist__extra_of(source);
-  if (is_over(source)) return false;
-  if (extra != NULL && desist__disarm(extra)) desist__release(source);
-  return true;
+  bool fit, was = false;
+  desist__lock_acquire(&source->lock);
+  fit = !is_over_locked(source);
+  if (fit && extra != NULL) was = desist__disarm(extra);
+  desist__lock_release(&source->lock);
+  if (was) desist__release(source);
+  return fit;
 }
 
 bool desist__cancel_at(desist_source *source, int64_t time,
@@ -130,7 +154,7 @@ desist__extra *desist__take_due_locked(desist_clock *clock, int64_t time,
     desist__extra *extra =
         (desist__extra *)(void *)((char *)alarm -
                                   offsetof(desist__extra, alarm));
-    desist__store_release(&extra->armed, false);
+    desist__store_release(&extra->armed, (uint8_t)DESIST__DUE);
     extra->next_due = NULL;
     *end = extra;
     end = &extra->next_due;
@@ -148,6 +172,7 @@ static void disarm_all(desist_clock *clock) {
   desist__mutex_unlock(&clock->lock);
   while (due != NULL) {
     desist_source *source = due->source;
+    (void)desist__take_due(due);
     due = due->next_due;
     desist__reconsider(source);
     desist__release(source);

@@ -17,9 +17,10 @@
 **     its node may always be taken out of the input's list, under the input's
 **     lock.
 **  #4 A source is marked cancelled by exactly one thread, which delivers it.
-**     When a link has been marked through one input it has been taken out of
-**     all others: the one place left is its turn.
+**     When that thread has marked all, a link is in no list but in that of the
+**     input through which it has its turn.
 **  #5 refs == 0 is death: nothing takes a reference from there.
+**  #6 A link reads cancelled no later than the input that cancels it.
 **
 ** References. `handles` counts source references; together they own one of
 ** `refs`. The others: tokens, links on the source (#3), links that it began
@@ -76,13 +77,21 @@ enum { /* desist_source.flags */
   DESIST__CLOSED = 2,    /* dropped what it had; if live, stays so for ever */
   DESIST__LINKED = 4,    /* a link stands or stood in the list */
   DESIST__WAITED = 8,    /* so for a waiter */
-  DESIST__PATH = 16,     /* locked by the thread that marks */
-  DESIST__REACHED = 32   /* marked through an input, which gives the turn */
+  DESIST__REACHED = 16,  /* marked through an input, which gives the turn */
+  DESIST__FRESH = 32,    /* so, and the input is not settled yet */
+  DESIST__HELD = 64      /* without handles: a reference for the list, as long
+                         ** as there is anything in it */
 };
 
 enum { DESIST__PLAIN, DESIST__ANY, DESIST__ALL }; /* desist_source.link */
 
 typedef struct desist__extra desist__extra;
+
+enum { /* desist__extra.armed */
+  DESIST__DISARMED,
+  DESIST__ARMED,
+  DESIST__DUE /* taken from the wheel; may still be disarmed */
+};
 
 struct desist_source {
   /* Written under the lock, read by anybody. */
@@ -115,7 +124,7 @@ struct desist__extra {
   desist_clock *clock; /* set once; NULL: the real one */
   /* Under the clock's lock; `armed` read by anybody. */
   desist__alarm alarm;
-  bool armed;
+  uint8_t armed; /* DESIST__DISARMED and so on */
   /* The thread that fires it. */
   bool marked;
   desist__extra *next_due;
@@ -161,6 +170,8 @@ static inline void desist__retain(desist_source *source) {
   desist__count_up(&source->refs);
 }
 void desist__release(desist_source *source);
+/* A reference for what is in the list, of a source without handles. */
+void desist__hold_locked(desist_source *source);
 /* Closes what has no handle and what nothing can cancel any more. */
 void desist__reconsider(desist_source *source);
 
@@ -169,6 +180,8 @@ void desist__reconsider(desist_source *source);
 void desist__list_add_locked(desist_source *source, desist__node *node,
                              unsigned kind);
 void desist__list_remove_locked(desist_source *source, desist__node *node);
+/* After that: true if the list's own reference (HELD) is to be given back. */
+bool desist__list_ended_locked(desist_source *source);
 /* A link's node that is in no list. */
 static inline bool desist__is_listed(const desist__node *node) {
   return node->previous != node;
@@ -184,13 +197,17 @@ desist__node *desist__list_drop_locked(desist_source *source, bool links,
 
 /* --- Links (link.c) --- */
 
+/* A link clears the owners of its nodes while others look at their kinds:
+** these are relaxed, each part has its own order (the input's, the link's
+** lock). */
 static inline unsigned desist__kind(const desist__node *node) {
-  return (unsigned)(node->owner & DESIST__NODE_BITS);
+  return (unsigned)(desist__load_relaxed(&node->owner) & DESIST__NODE_BITS);
 }
 
 /* Whose list the node is for; NULL: nobody's any more. */
 static inline desist_source *desist__owner(const desist__node *node) {
-  return (desist_source *)(node->owner & ~(uintptr_t)DESIST__NODE_BITS);
+  return (desist_source *)(desist__load_relaxed(&node->owner) &
+                           ~(uintptr_t)DESIST__NODE_BITS);
 }
 
 static inline desist__linked *desist__linked_of(desist_source *source) {
@@ -215,6 +232,8 @@ bool desist__link_input_died(desist__linked *link);
 ** All are marked before the first is delivered. */
 void desist__fire(desist__extra *due, const desist__runner *runner,
                   bool gated);
+/* Returns when nobody is in the middle of marking a graph. */
+void desist__marking_pause(void);
 void desist__cancel_before_fork(void);
 void desist__cancel_after_fork(void);
 
@@ -258,8 +277,11 @@ struct desist_clock {
 
 /* False: no thread or no memory. Cancelled or closed: false. */
 bool desist__arm(desist_source *source, int64_t time);
-/* Leaves #refs alone: true if a reference of the deadline's is now free. */
+/* True: the deadline's reference is to be given back. One that is due keeps
+** it, for the thread that fires it. */
 bool desist__disarm(desist__extra *extra);
+/* Whether it is still due, which it is no more. */
+bool desist__take_due(desist__extra *extra);
 void desist__clock_retain(desist_clock *clock);
 void desist__clock_release(desist_clock *clock);
 desist_clock *desist__clock_of(const desist_source *source);
@@ -271,7 +293,7 @@ desist__extra *desist__take_due_locked(desist_clock *clock, int64_t time,
 
 /* The real clock's part of arming; under its lock. */
 extern desist_clock desist__real;
-bool desist__service_start_locked(void);
+bool desist__service_start(void);
 void desist__service_hurry_locked(int64_t time);
 /* Without threads: looks at the deadlines here and now. */
 void desist__service_poll(void);

@@ -81,13 +81,14 @@ static void own_deadline(const desist_source *source, int64_t *time,
                          int64_t *left) {
   desist__extra *extra = desist__extra_of(source);
   *time = *left = DESIST_NEVER;
-  if (extra == NULL || !desist__load_acquire(&extra->armed)) return;
+  if (extra == NULL || desist__load_acquire(&extra->armed) == DESIST__DISARMED)
+    return;
   {
     desist_clock *clock = desist__clock_of(source);
     int64_t at, now;
     bool armed;
     desist__mutex_lock(&clock->lock);
-    armed = extra->armed;
+    armed = extra->armed != DESIST__DISARMED;
     at = extra->alarm.time;
     desist__mutex_unlock(&clock->lock);
     if (!armed) return;
@@ -127,8 +128,12 @@ static void merge(entry *link, const entry *input) {
 /* All inputs are in: of ALL, its own deadline is still to be compared. */
 static void settle(entry *link) {
   int64_t time, left;
+  bool hopeless;
   if (link->source->link != DESIST__ALL) return;
-  if (link->left == INT64_MIN || link->source->live == 0)
+  desist__lock_acquire(&link->source->lock);
+  hopeless = link->source->live == 0;
+  desist__lock_release(&link->source->lock);
+  if (link->left == INT64_MIN || hopeless)
     link->time = link->left = DESIST_NEVER;
   own_deadline(link->source, &time, &left);
   if (left < link->left) {
@@ -151,7 +156,7 @@ static desist_source *next_input(entry *at) {
   while (input == NULL && at->next != SIZE_MAX) {
     desist__node *node = &link->inputs[at->next];
     input = desist__owner(node);
-    at->next = (node->owner & DESIST__LAST) != 0 ? SIZE_MAX : at->next + 1;
+    at->next = (desist__kind(node) & DESIST__LAST) != 0 ? SIZE_MAX : at->next + 1;
   }
   if (input != NULL) desist__retain(input);
   desist__lock_release(&source->lock);

@@ -8,14 +8,14 @@ static size_t size_of(size_t count) {
 }
 
 desist__linked *desist__link_of(desist__node *node) {
-  while ((node->owner & DESIST__FIRST) == 0) node--;
+  while ((desist__kind(node) & DESIST__FIRST) == 0) node--;
   return (desist__linked *)(void *)((char *)node -
                                     offsetof(desist__linked, inputs));
 }
 
 size_t desist__link_count(const desist__linked *link) {
   size_t i = 0;
-  while ((link->inputs[i].owner & DESIST__LAST) == 0) i++;
+  while ((desist__kind(&link->inputs[i]) & DESIST__LAST) == 0) i++;
   return i + 1;
 }
 
@@ -27,7 +27,7 @@ void desist__link_leave(desist__linked *link) {
     desist_source *input;
     desist__lock_acquire(&link->source.lock);
     input = desist__owner(node); /* whoever clears it leaves */
-    node->owner &= DESIST__NODE_BITS;
+    desist__store_relaxed(&node->owner, (uintptr_t)desist__kind(node));
     desist__lock_release(&link->source.lock);
     if (input == NULL) continue;
     desist__lock_acquire(&input->lock);

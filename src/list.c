@@ -5,7 +5,7 @@
 
 void desist__list_add_locked(desist_source *source, desist__node *node,
                              unsigned kind) {
-  node->owner = (uintptr_t)source | kind;
+  desist__store_relaxed(&node->owner, (uintptr_t)source | kind);
   node->previous = NULL;
   node->next = source->first;
   if (source->first != NULL) source->first->previous = node;
@@ -20,6 +20,14 @@ void desist__list_remove_locked(desist_source *source, desist__node *node) {
     desist__store_release(&source->first, node->next);
   node->next = NULL;
   node->previous = node; /* in no list */
+}
+
+bool desist__list_ended_locked(desist_source *source) {
+  if (source->first != NULL ||
+      (desist__load_relaxed(&source->flags) & DESIST__HELD) == 0)
+    return false;
+  desist__flag_locked(source, 0, DESIST__HELD);
+  return true;
 }
 
 /* Tells the registration's owner, as its kind asks for; it is out of the list.

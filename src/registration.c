@@ -18,6 +18,7 @@ desist__enlisted desist__enlist(desist_source *source,
     desist__store_relaxed(&registration->state_, (uintptr_t)DESIST__ACTIVE);
     desist__list_add_locked(source, &registration->node_, kind);
     if (kind == DESIST__WAITER) desist__flag_locked(source, DESIST__WAITED, 0);
+    if (desist__load_acquire(&source->handles) == 0) desist__hold_locked(source);
   }
   desist__lock_release(&source->lock);
   return result;
@@ -33,6 +34,8 @@ static void run_now(desist_source *source, desist_registration *registration) {
   desist_callback callback = registration->callback_;
   void *data = registration->data_;
   desist__running running = { NULL, NULL, 0, 0, 0 };
+  if (source->link != DESIST__PLAIN) /* #6: its inputs may lag behind */
+    desist__marking_pause();
   desist__retain(source); /* the callback may drop the caller's reference */
   desist__running_enter(&running, registration);
   desist__store_release(&registration->state_, (uintptr_t)DESIST__TAKEN);
@@ -60,10 +63,13 @@ bool desist_unregister(desist_registration *registration) {
     if (state == DESIST__ACTIVE) {
       if (desist__claim(&registration->state_, DESIST__ACTIVE, DESIST__BUSY)) {
         desist_source *source = desist__owner(&registration->node_);
+        bool ended;
         desist__lock_acquire(&source->lock);
         desist__list_remove_locked(source, &registration->node_);
+        ended = desist__list_ended_locked(source);
         desist__lock_release(&source->lock);
         desist__store_release(&registration->state_, (uintptr_t)DESIST__IDLE);
+        if (ended) desist_token_release(desist__token_of(source));
         return true;
       }
     } else if (state == DESIST__BUSY) {
@@ -86,7 +92,9 @@ desist__watched desist__watch_add(desist_token *token, desist__watch *watch) {
   watch->queued = 0;
   if (source == NULL) return DESIST__IN_VAIN;
   switch (desist__enlist(source, &watch->registration, DESIST__WATCH)) {
-    case DESIST__WAS_CANCELLED: return DESIST__TOO_LATE;
+    case DESIST__WAS_CANCELLED:
+      if (source->link != DESIST__PLAIN) desist__marking_pause();
+      return DESIST__TOO_LATE;
     case DESIST__IS_DEAD: return DESIST__IN_VAIN;
     case DESIST__ENLISTED: break;
   }

@@ -47,7 +47,7 @@ void desist__running_enter(desist__running *running,
     desist__lock_acquire(&shard->lock);
     running->next = shard->first;
     if (running->next != NULL) running->next->previous = running;
-    desist__store_relaxed(&shard->first, running);
+    desist__store_release(&shard->first, running);
     desist__lock_release(&shard->lock);
   }
   desist__store_release(&running->current, (uintptr_t)registration);
@@ -77,7 +77,7 @@ void desist__running_end(desist__running *running) {
   if (running->previous != NULL)
     running->previous->next = running->next;
   else
-    desist__store_relaxed(&shard->first, running->next);
+    desist__store_release(&shard->first, running->next);
   desist__lock_release(&shard->lock);
 }
 
@@ -91,7 +91,7 @@ static uintptr_t find(uintptr_t registration, uintptr_t self, bool mark) {
   for (i = 0; i < SHARDS && found != self; i++) {
     struct shard *shard = &shards[i];
     desist__running *running;
-    if (desist__load_relaxed(&shard->first) == NULL) continue;
+    if (desist__load_acquire(&shard->first) == NULL) continue;
     desist__lock_acquire(&shard->lock);
     for (running = shard->first; running != NULL; running = running->next) {
       if (desist__load(&running->current) != registration) continue;

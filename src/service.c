@@ -24,7 +24,7 @@ static desist__extra *take_due_now_locked(void) {
 
 #if defined(DESIST_NO_THREADS)
 
-bool desist__service_start_locked(void) { return true; }
+bool desist__service_start(void) { return true; }
 void desist__service_hurry_locked(int64_t time) { (void)time; }
 
 void desist__service_poll(void) {
@@ -43,7 +43,7 @@ void desist__look(void) { desist__service_poll(); }
 
 #else
 
-/* All under the real clock's lock. */
+/* All under the real clock's lock; `running` read by anybody. */
 static desist__thread thread;
 static desist__cond wake;
 static bool running, stopping;
@@ -75,14 +75,25 @@ static void *serve(void *unused) {
   return NULL;
 }
 
-bool desist__service_start_locked(void) {
+static bool start_locked(void) {
+  bool started;
   if (running) return true;
   if (stopping) return false;
   desist__cond_init(&wake);
   sleeps_until = INT64_MIN;
-  running = desist__thread_start(&thread, serve, NULL) == 0;
-  if (!running) desist__cond_destroy(&wake);
-  return running;
+  started = desist__thread_start(&thread, serve, NULL) == 0;
+  if (!started) desist__cond_destroy(&wake);
+  desist__store_release(&running, started);
+  return started;
+}
+
+bool desist__service_start(void) {
+  bool started;
+  if (desist__load_acquire(&running)) return true;
+  desist__mutex_lock(&desist__real.lock);
+  started = start_locked();
+  desist__mutex_unlock(&desist__real.lock);
+  return started;
 }
 
 void desist__service_hurry_locked(int64_t time) {
@@ -95,9 +106,9 @@ void desist__service_hurry_locked(int64_t time) {
 
 static void service_after_fork(bool child) {
   if (child && running) {
-    running = false;
+    desist__store_release(&running, false);
     if (desist__wheel_next(&desist__real.wheel) != DESIST_NEVER)
-      (void)desist__service_start_locked();
+      (void)start_locked();
   }
   desist__mutex_unlock(&desist__real.lock);
 }
@@ -137,7 +148,7 @@ __attribute__((destructor)) static void unloading(void) {
   stopping = true;
   /* exit() may be called by a callback, on that very thread */
   join = running && (uintptr_t)thread != desist__thread_self();
-  running = false;
+  desist__store_release(&running, false);
   if (join) desist__cond_wake_all(&wake);
   desist__mutex_unlock(&desist__real.lock);
   if (join) desist__thread_join(thread);

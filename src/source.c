@@ -81,7 +81,7 @@ static desist__node *chain_before(desist__node *chain, desist__node *rest) {
 static desist__node *close_one(desist_source *source, bool if_live) {
   desist__node *orphans, *node, **at;
   desist__extra *extra;
-  bool live;
+  bool live, ended;
   desist__lock_acquire(&source->lock);
   if ((desist__load_relaxed(&source->flags) &
        (DESIST__CLOSED | (if_live ? DESIST__CANCELLED : 0))) != 0) {
@@ -98,6 +98,7 @@ static desist__node *close_one(desist_source *source, bool if_live) {
     else
       *at = node->next; /* it is being buried */
   }
+  ended = desist__list_ended_locked(source);
   desist__lock_release(&source->lock);
   if (live) {
     if (source->link != DESIST__PLAIN)
@@ -108,6 +109,7 @@ static desist__node *close_one(desist_source *source, bool if_live) {
         desist__catcher_end(extra->catcher))
       desist__release(source);
   }
+  if (ended) desist__release(source);
   return orphans;
 }
 
@@ -119,8 +121,9 @@ static bool is_given_up(desist_source *source) {
   result = (desist__load_relaxed(&source->flags) &
             (DESIST__CANCELLED | DESIST__CLOSED)) == 0 &&
            source->live == 0 && desist__load_acquire(&source->handles) == 0 &&
-           (extra == NULL || (!desist__load_acquire(&extra->armed) &&
-                              extra->catcher == NULL));
+           (extra == NULL ||
+            (desist__load_acquire(&extra->armed) == DESIST__DISARMED &&
+             extra->catcher == NULL));
   desist__lock_release(&source->lock);
   return result;
 }
@@ -223,6 +226,12 @@ void desist__release(desist_source *source) {
 
 /* --- References --- */
 
+void desist__hold_locked(desist_source *source) {
+  if ((desist__load_relaxed(&source->flags) & DESIST__HELD) != 0) return;
+  desist__flag_locked(source, DESIST__HELD, 0);
+  desist__retain(source);
+}
+
 void desist_source_retain(desist_source *source) {
   if (source != NULL) desist__count_up(&source->handles);
 }
@@ -259,6 +268,9 @@ void desist_source_detach(desist_source *source) {
     return;
   }
   if (desist__count_down(&source->handles, 1) != 0) return;
+  desist__lock_acquire(&source->lock);
+  if (source->first != NULL) desist__hold_locked(source);
+  desist__lock_release(&source->lock);
   desist__reconsider(source);
   desist_token_release(desist__token_of(source));
 }
@@ -273,7 +285,8 @@ static bool is_unseen(desist_source *source) {
   desist__extra *extra = desist__extra_of(source);
   return extra != NULL && desist__load_acquire(&source->refs) == 2 &&
          desist__load_acquire(&source->handles) == 0 &&
-         (desist__load_acquire(&extra->armed) || extra->catcher != NULL) &&
+         (desist__load_acquire(&extra->armed) != DESIST__DISARMED ||
+          extra->catcher != NULL) &&
          desist__load_acquire(&source->first) == NULL;
 }
 
