@@ -53,6 +53,18 @@ static inline uint32_t desist__count_down(uint32_t *count, uint32_t n) {
   return __atomic_sub_fetch(count, n, __ATOMIC_ACQ_REL);
 }
 
+/* From one to none; false: there are more. */
+static inline bool desist__count_last(uint32_t *count) {
+  uint32_t one = 1;
+  if (desist__alone()) {
+    if (desist__load_relaxed(count) != 1) return false;
+    desist__store_relaxed(count, 0u);
+    return true;
+  }
+  return __atomic_compare_exchange_n(count, &one, 0u, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_RELAXED);
+}
+
 /* One more, unless there is none left. */
 static inline bool desist__count_up_alive(uint32_t *count) {
   uint32_t seen = desist__load_relaxed(count);
@@ -79,19 +91,26 @@ static inline bool desist__claim(uintptr_t *word, uintptr_t from,
 /*
 ** The spin lock. Held for some dozens of instructions, or, by the thread that
 ** marks a large graph, longer; so the waiting thread soon gives way.
+**
+** A held lock has the number of the process's generation, which fork counts
+** up in the child: what a thread held that the child does not have is taken
+** over there.
 */
 typedef uint8_t desist__lock;
 
+DESIST__BEGIN
+extern uint8_t desist__generation; /* written by fork alone; never 0 */
+DESIST__END
+
 static inline void desist__lock_acquire(desist__lock *lock) {
+  uint8_t ours = desist__generation;
+  unsigned turns = 0;
   if (desist__alone()) {
-    desist__store_relaxed(lock, 1);
+    desist__store_relaxed(lock, ours);
     return;
   }
-  if (__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE) == 0) return;
-  unsigned turns = 0;
-  do {
-    while (desist__load_relaxed(lock) != 0) desist__relax(turns++);
-  } while (__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE) != 0);
+  while (__atomic_exchange_n(lock, ours, __ATOMIC_ACQUIRE) == ours)
+    while (desist__load_relaxed(lock) == ours) desist__relax(turns++);
 }
 
 static inline void desist__lock_release(desist__lock *lock) {

@@ -115,9 +115,7 @@ static void leave_others(desist__linked *link, size_t but) {
     desist__node *node = &link->inputs[i];
     desist_source *input = desist__owner(node);
     if (i == but || input == NULL) continue;
-    desist__lock_acquire(&input->lock);
-    if (desist__is_listed(node)) desist__list_remove_locked(input, node);
-    desist__lock_release(&input->lock);
+    if (desist__link_unlist(input, node)) desist__release(input);
   }
 }
 
@@ -281,8 +279,7 @@ static desist_source *take_one(delivery *self, desist_source *source,
     leave(self, source);
     return turn ? link : source;
   }
-  if (desist__claim(&((desist_registration *)(void *)node)->state_,
-                    DESIST__ACTIVE, DESIST__BUSY)) {
+  if (desist__claim_node(&((desist_registration *)(void *)node)->state_)) {
     desist__list_remove_locked(source, node);
     tell_locked(self, source, (desist_registration *)(void *)node, kind);
     *turns = 0;
@@ -295,10 +292,12 @@ static desist_source *take_one(delivery *self, desist_source *source,
 
 /* Its list is empty. */
 static void finish(const delivery *self, desist_source *source) {
-  bool ended;
-  enter(self, source);
-  ended = desist__list_ended_locked(source);
-  leave(self, source);
+  bool ended = false;
+  if ((desist__flags(source) & DESIST__HELD) != 0) { /* none new by now */
+    enter(self, source);
+    ended = desist__list_ended_locked(source);
+    leave(self, source);
+  }
   if (self->gated) desist__mutex_lock(&gate_lock);
   if (ended) desist__release(source);
   if (source->link != DESIST__PLAIN)

@@ -66,9 +66,22 @@ enum {
 enum { /* desist_registration.state_ */
   DESIST__IDLE,
   DESIST__ACTIVE,
-  DESIST__BUSY,
+  DESIST__BUSY, /* with the generation above it, as for locks */
   DESIST__TAKEN
 };
+
+static inline uintptr_t desist__busy(void) {
+  return DESIST__BUSY | (uintptr_t)desist__generation << 8;
+}
+
+/* From ACTIVE to BUSY; so too for one that a lost thread made BUSY. */
+static inline bool desist__claim_node(uintptr_t *state) {
+  uintptr_t seen;
+  if (desist__claim(state, DESIST__ACTIVE, desist__busy())) return true;
+  seen = desist__load_acquire(state);
+  return (seen & 0xff) == DESIST__BUSY && seen != desist__busy() &&
+         desist__claim(state, seen, desist__busy());
+}
 
 /* --- Sources --- */
 
@@ -218,6 +231,9 @@ static inline desist__linked *desist__linked_of(desist_source *source) {
 desist__linked *desist__link_of(desist__node *node);
 /* How many inputs a link was made with. */
 size_t desist__link_count(const desist__linked *link);
+/* Takes a link's node out of the input's list, if it is there still. True: the
+** list's own reference on the input is to be given back. */
+bool desist__link_unlist(desist_source *input, desist__node *node);
 /* Takes the link out of all its inputs' lists, and gives back #3's
 ** references. Called when the link is finished, or its inputs cannot cancel it
 ** any more; two threads may do so at once. */
@@ -314,24 +330,35 @@ void desist__signals_after_fork(bool child);
 
 /* --- Waiting (wait.c) --- */
 
+typedef enum desist__enlisted {
+  DESIST__ENLISTED,
+  DESIST__WAS_CANCELLED,
+  DESIST__IS_DEAD
+} desist__enlisted;
+
 typedef struct desist__waiter {
   desist_registration registration;
+  struct desist__waiter *next, *previous; /* all of the process, for fork */
   desist__mutex *lock;
   desist__cond *wake;
   bool woken; /* under *lock */
 } desist__waiter;
 
 void desist__waiter_wake(desist__waiter *waiter);
+/* The caller holds the token; NULL is one that nothing cancels. */
+desist__enlisted desist__waiter_begin(desist__waiter *waiter,
+                                      desist_source *source,
+                                      desist__mutex *lock,
+                                      desist__cond *wake);
+/* Afterwards nobody touches the waiter any more. */
+void desist__waiter_end(desist__waiter *waiter, desist_source *source);
+void desist__waiters_before_fork(void);
+/* In a child nobody waits. */
+void desist__waiters_after_fork(bool child);
 void desist__descriptor_before_fork(void);
 void desist__descriptor_after_fork(void);
 
 /* --- Registrations (registration.c) --- */
-
-typedef enum desist__enlisted {
-  DESIST__ENLISTED,
-  DESIST__WAS_CANCELLED,
-  DESIST__IS_DEAD
-} desist__enlisted;
 
 desist__enlisted desist__enlist(desist_source *source,
                                 desist_registration *registration,

@@ -133,9 +133,9 @@ DESIST_API desist_source *desist_source_create_linked(
 ** found are put back by that first signal, by close and by the last release,
 ** so that a second Ctrl-C does what it did before. Sources of one signal are
 ** served newest first, one signal each. Cancelling happens on a thread of the
-** library's, at once. NULL, and errno tells why: EINVAL (count 0, or a number
-** that cannot be caught), ENOMEM, EAGAIN (no thread), ENOTSUP (a build
-** without threads).
+** library's, at once; in a build without threads, polls and waits look for the
+** signal. NULL, and errno tells why: EINVAL (count 0 or above 8, or a number
+** that cannot be caught), ENOMEM, EAGAIN (no thread).
 */
 DESIST_API desist_source *desist_source_create_signals(const int *signals,
                                                        size_t count);

@@ -192,33 +192,20 @@ void desist__inbox_wait(desist__inbox *inbox, desist_token *token,
                         int64_t until) {
   desist_source *source = desist__source_of(token);
   desist__waiter waiter;
-  bool more = true;
-  bool watching = false;
-  waiter.lock = &inbox->lock;
-  waiter.wake = &inbox->wake;
-  waiter.woken = false;
-  waiter.registration.state_ = DESIST__IDLE;
-  if (source != NULL) {
-    desist__enlisted how =
-        desist__enlist(source, &waiter.registration, DESIST__WAITER);
-    if (how == DESIST__WAS_CANCELLED) return;
-    watching = how == DESIST__ENLISTED;
-  }
+  desist__enlisted how =
+      desist__waiter_begin(&waiter, source, &inbox->lock, &inbox->wake);
+  bool more = how != DESIST__WAS_CANCELLED;
   desist__mutex_lock(&inbox->lock);
   while (inbox->to_run.first == NULL && !waiter.woken && more) {
     if (until != DESIST_NEVER)
       more = desist__cond_wait_until(&inbox->wake, &inbox->lock, until);
-    else if (watching)
+    else if (how == DESIST__ENLISTED)
       desist__cond_wait(&inbox->wake, &inbox->lock);
     else
       more = false; /* it died meanwhile */
   }
   desist__mutex_unlock(&inbox->lock);
-  if (watching) (void)desist_unregister(&waiter.registration);
-  if (source != NULL) { /* who woke us has let go */
-    desist__lock_acquire(&source->lock);
-    desist__lock_release(&source->lock);
-  }
+  desist__waiter_end(&waiter, source);
 }
 
 #else

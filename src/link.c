@@ -19,6 +19,15 @@ size_t desist__link_count(const desist__linked *link) {
   return i + 1;
 }
 
+bool desist__link_unlist(desist_source *input, desist__node *node) {
+  bool ended;
+  desist__lock_acquire(&input->lock);
+  if (desist__is_listed(node)) desist__list_remove_locked(input, node);
+  ended = desist__list_ended_locked(input);
+  desist__lock_release(&input->lock);
+  return ended;
+}
+
 void desist__link_leave(desist__linked *link) {
   size_t count = desist__link_count(link);
   size_t i;
@@ -30,9 +39,7 @@ void desist__link_leave(desist__linked *link) {
     desist__store_relaxed(&node->owner, (uintptr_t)desist__kind(node));
     desist__lock_release(&link->source.lock);
     if (input == NULL) continue;
-    desist__lock_acquire(&input->lock);
-    if (desist__is_listed(node)) desist__list_remove_locked(input, node);
-    desist__lock_release(&input->lock);
+    if (desist__link_unlist(input, node)) desist__release(input);
     desist__release(input);
   }
 }
@@ -128,9 +135,10 @@ typedef enum joined { JOINED, DEAD_INPUT, STOP } joined;
 */
 static joined join(desist__linked *link, size_t i, desist_source *input) {
   joined result = JOINED;
+  bool known = i != 0;
   unsigned flags;
   desist__lock_acquire(&input->lock);
-  desist__lock_acquire(&link->source.lock);
+  if (known) desist__lock_acquire(&link->source.lock);
   flags = desist__load_relaxed(&input->flags);
   if ((desist__load_relaxed(&link->source.flags) & DESIST__CANCELLED) != 0) {
     result = STOP;
@@ -148,7 +156,7 @@ static joined join(desist__linked *link, size_t i, desist_source *input) {
     desist__flag_locked(input, DESIST__LINKED, 0);
     if (link->source.link == DESIST__ANY) link->source.live++;
   }
-  desist__lock_release(&link->source.lock);
+  if (known) desist__lock_release(&link->source.lock);
   desist__lock_release(&input->lock);
   return result;
 }

@@ -61,7 +61,7 @@ desist__node *desist__list_drop_locked(desist_source *source, bool links,
       }
     } else if (!(keep_waiters && kind == DESIST__WAITER)) {
       uintptr_t *state = &((desist_registration *)(void *)node)->state_;
-      if (desist__claim(state, DESIST__ACTIVE, DESIST__BUSY)) {
+      if (desist__claim_node(state)) {
         desist__inbox *tell;
         desist__list_remove_locked(source, node);
         tell = drop_locked(node, kind);

@@ -88,6 +88,7 @@ struct token_box {
   bool anchored; /* in anchors, or in its clock's */
   bool armed;    /* by this state, as far as it knows */
   bool foreign;  /* something outside of the state may cancel it */
+  bool settled;  /* of its inputs, only the origin is kept */
   bool reserved; /* see pins, in lua_pins.c */
 };
 
@@ -171,6 +172,9 @@ void desist__push_token(lua_State *L, host *owner, desist_token *core);
 ** state's links do not lead there (lua_origin.c); or else as push_token. */
 void desist__find_origin(lua_State *L, int token);
 void desist__push_origin(lua_State *L, int token);
+/* A cancelled link keeps of its inputs only the origin, once it is not pinned
+** in them. May raise, changing nothing. */
+void desist__settle_inputs(lua_State *L, int token);
 /* The token and its inputs, transitively: something outside of the state may
 ** lead back to any of them. */
 void desist__list_all(lua_State *L, int token);

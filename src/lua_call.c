@@ -8,7 +8,7 @@
 */
 #include "lua_binding.h"
 
-#include <limits.h>
+#include <errno.h>
 
 enum { CALL_TOKEN, CALL_PINS, CALL_REASON, CALL_SLOTS }; /* from base on */
 
@@ -271,7 +271,7 @@ int desist__dispatch(lua_State *L) {
 
 int desist__wakeup_fd(lua_State *L) {
   host *owner = desist__host_of(L);
-  int fd = owner->inbox == NULL ? -1 : desist__inbox_fd(owner->inbox);
+  int fd = owner->inbox == NULL ? -EINVAL : desist__inbox_fd(owner->inbox);
   if (fd >= 0) {
     lua_pushinteger(L, fd);
     return 1;

@@ -54,6 +54,7 @@ void desist__push_error(lua_State *L, int token) {
   lua_pop(L, 1);
   lua_pushvalue(L, -1);
   lua_setiuservalue(L, token, TOKEN_ERROR);
+  desist__settle_inputs(L, token);
 }
 
 void desist__collect_errors(lua_State *L, host *owner, int count) {

@@ -49,10 +49,11 @@ static void go_up(lua_State *L, int token, const desist_token *wanted,
     }
     if (list) desist__list_token(L, -1);
     for (i = 0; i < box->inputs; i++) {
-      lua_getiuservalue(L, base + 1, TOKEN_INPUTS + i);
       lua_pushvalue(L, base);
-      lua_insert(L, -2);
-      append(L, &count);
+      if (lua_getiuservalue(L, base + 1, TOKEN_INPUTS + i) != LUA_TNIL)
+        append(L, &count);
+      else
+        lua_pop(L, 1);
       lua_pop(L, 1);
     }
     lua_settop(L, base);
@@ -73,6 +74,25 @@ void desist__push_origin(lua_State *L, int token) {
     lua_pop(L, 1);
     desist__push_token(L, box->owner, desist_token_origin(box->core));
   }
+}
+
+void desist__settle_inputs(lua_State *L, int token) {
+  token_box *box = (token_box *)lua_touserdata(L, token);
+  int i;
+  if (box->inputs == 0 || box->settled || box->pins != 0) return;
+  if (!desist_token_is_cancelled(box->core)) return;
+  token = lua_absindex(L, token);
+  desist__push_origin(L, token);
+  if (lua_rawequal(L, -1, token)) {
+    lua_pop(L, 1);
+    lua_pushnil(L);
+  }
+  lua_setiuservalue(L, token, TOKEN_INPUTS);
+  for (i = 1; i < box->inputs; i++) {
+    lua_pushnil(L);
+    lua_setiuservalue(L, token, TOKEN_INPUTS + i);
+  }
+  box->settled = true;
 }
 
 void desist__list_all(lua_State *L, int token) {

@@ -18,6 +18,13 @@ static desist_reason *make(lua_State *L, const char *text, size_t length,
   return reason;
 }
 
+/* Protected: a __tostring that fails must not keep anything from being
+** cancelled. */
+static int to_text(lua_State *L) {
+  (void)luaL_tolstring(L, 1, NULL);
+  return 1;
+}
+
 desist_reason *desist__to_reason(lua_State *L, host *owner, int index,
                                  int token) {
   desist__value value;
@@ -51,7 +58,14 @@ desist_reason *desist__to_reason(lua_State *L, host *owner, int index,
       lua_setiuservalue(L, token, TOKEN_REASON);
       break;
   }
-  text = luaL_tolstring(L, index, &length);
+  lua_pushcfunction(L, to_text);
+  lua_pushvalue(L, index);
+  if (lua_pcall(L, 1, 1, 0) != LUA_OK || lua_type(L, -1) != LUA_TSTRING) {
+    lua_pop(L, 1);
+    lua_pushfstring(L, "%s: %p", luaL_typename(L, index),
+                    lua_topointer(L, index));
+  }
+  text = lua_tolstring(L, -1, &length);
   reason = make(L, text, length, &value);
   lua_pop(L, 1);
   return reason;

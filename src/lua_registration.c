@@ -128,8 +128,9 @@ static int registration_unregister(lua_State *L) {
   bool result = false;
   lua_settop(L, 1);
   if (box->active) {
-    result = desist__watch_remove(&box->watch);
-    /* False: dropped, and we are the first to hear of it. */
+    /* What was queued is dropped all the same once the source is closed. */
+    result = desist__watch_remove(&box->watch) &&
+             !desist__is_closed(box->token->core);
     lua_getiuservalue(L, 1, REGISTRATION_TOKEN);
     lua_getiuservalue(L, 2, TOKEN_PINS);
     desist__registration_end(L, box, 1, 3);

@@ -38,7 +38,9 @@ static int64_t nanoseconds(double seconds) {
 
 int64_t desist__check_duration(lua_State *L, int index) {
   double seconds = check_number(L, index);
-  if (!(seconds >= 0))
+  if (seconds != seconds)
+    luaL_argerror(L, index, "0 or more seconds expected, got nan");
+  if (seconds < 0)
     luaL_argerror(L, index,
                   lua_pushfstring(L, "0 or more seconds expected, got %f",
                                   (lua_Number)seconds));
@@ -211,6 +213,7 @@ static int make_link(lua_State *L, bool all) {
   fill(L, token, token + 1,
        desist_source_create_linked(inputs, (size_t)count,
                                    all ? DESIST_LINK_ALL : DESIST_LINK_ANY));
+  desist__settle_inputs(L, token);
   return 1;
 }
 

@@ -78,11 +78,11 @@ void desist__bell_wait(desist__bell *bell) {
 }
 
 void desist__relax(unsigned turn) {
-  if (turn < 32) {
 #if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
+  __builtin_ia32_pause();
 #endif
-  } else if (turn < 256) {
+  if (turn < 2) return;
+  if (turn < 256) {
     (void)sched_yield();
   } else { /* the holder may have a lower priority: let it run */
     struct timespec nap = { 0, 50000 };

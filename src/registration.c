@@ -56,27 +56,28 @@ void desist_register(desist_token *token, desist_registration *registration,
     run_now(source, registration);
 }
 
+/* It is BUSY, by us. */
+static void take_out(desist_registration *registration) {
+  desist_source *source = desist__owner(&registration->node_);
+  bool ended;
+  desist__lock_acquire(&source->lock);
+  desist__list_remove_locked(source, &registration->node_);
+  ended = desist__list_ended_locked(source);
+  desist__lock_release(&source->lock);
+  desist__store_release(&registration->state_, (uintptr_t)DESIST__IDLE);
+  if (ended) desist_token_release(desist__token_of(source));
+}
+
 bool desist_unregister(desist_registration *registration) {
   unsigned turns = 0;
   for (;;) {
     uintptr_t state = desist__load_acquire(&registration->state_);
-    if (state == DESIST__ACTIVE) {
-      if (desist__claim(&registration->state_, DESIST__ACTIVE, DESIST__BUSY)) {
-        desist_source *source = desist__owner(&registration->node_);
-        bool ended;
-        desist__lock_acquire(&source->lock);
-        desist__list_remove_locked(source, &registration->node_);
-        ended = desist__list_ended_locked(source);
-        desist__lock_release(&source->lock);
-        desist__store_release(&registration->state_, (uintptr_t)DESIST__IDLE);
-        if (ended) desist_token_release(desist__token_of(source));
-        return true;
-      }
-    } else if (state == DESIST__BUSY) {
-      desist__relax(turns++);
-    } else {
-      return false;
+    if (state == DESIST__IDLE || state == DESIST__TAKEN) return false;
+    if (desist__claim_node(&registration->state_)) {
+      take_out(registration);
+      return true;
     }
+    desist__relax(turns++); /* another thread takes it out */
   }
 }
 

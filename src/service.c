@@ -15,6 +15,8 @@ desist_clock desist__real = {
   { 0, { 0 }, { { NULL } } }
 };
 
+uint8_t desist__generation = 1;
+
 int64_t desist_now(void) { return desist__clock_monotonic(); }
 
 /* Moves an empty wheel to now, so that what comes stands where it belongs. */
@@ -116,6 +118,7 @@ static void service_after_fork(bool child) {
 /* In lock order, see core.h and cancel.c. */
 static void before_fork(void) {
   desist__cancel_before_fork();
+  desist__waiters_before_fork();
   desist__descriptor_before_fork();
   desist__handles_before_fork();
   desist__running_before_fork();
@@ -125,6 +128,8 @@ static void before_fork(void) {
 }
 
 static void after_fork(bool child) {
+  if (child && ++desist__generation == 0) desist__generation = 1;
+  desist__waiters_after_fork(child); /* before any thread is started */
   desist__event_after_fork(child);
   service_after_fork(child);
   desist__signals_after_fork(child);

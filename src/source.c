@@ -189,10 +189,15 @@ static void free_source(desist_source *source) {
 ** then: a link on it would have a reference, and its callbacks are dropped. */
 static void let_go(desist_source *source, desist_source **dead) {
   if (desist__count_down(&source->refs, 1) != 0) return;
-  desist__lock_acquire(&source->lock);
-  desist__flag_locked(source, DESIST__CLOSED, 0);
-  (void)desist__list_drop_locked(source, false, false);
-  desist__lock_release(&source->lock);
+  /* As in is_bare, but marking may still look at a link. */
+  if (source->link != DESIST__PLAIN ||
+      desist__load_acquire(&source->first) != NULL ||
+      desist__load_acquire(&source->lock) != 0) {
+    desist__lock_acquire(&source->lock);
+    desist__flag_locked(source, DESIST__CLOSED, 0);
+    (void)desist__list_drop_locked(source, false, false);
+    desist__lock_release(&source->lock);
+  }
   source->first = (desist__node *)(void *)*dead;
   *dead = source;
 }
@@ -205,23 +210,25 @@ static void bury_link(desist__linked *link, desist_source **dead) {
     desist__node *node = &link->inputs[i];
     desist_source *input = desist__owner(node);
     if (input == NULL) continue;
-    desist__lock_acquire(&input->lock);
-    if (desist__is_listed(node)) desist__list_remove_locked(input, node);
-    desist__lock_release(&input->lock);
+    if (desist__link_unlist(input, node)) let_go(input, dead);
     let_go(input, dead);
   }
   if (link->origin != NULL) let_go(link->origin, dead);
 }
 
-void desist__release(desist_source *source) {
-  desist_source *dead = NULL;
-  let_go(source, &dead);
+static void free_dead(desist_source *dead) {
   while (dead != NULL) {
     desist_source *next = dead;
     dead = (desist_source *)(void *)next->first;
     if (next->link != DESIST__PLAIN) bury_link(desist__linked_of(next), &dead);
     free_source(next);
   }
+}
+
+void desist__release(desist_source *source) {
+  desist_source *dead = NULL;
+  let_go(source, &dead);
+  free_dead(dead);
 }
 
 /* --- References --- */
@@ -237,8 +244,8 @@ void desist_source_retain(desist_source *source) {
 }
 
 /*
-** The only reference to a plain source without anything: nobody else can come
-** by one. Who took the last node out wrote `first` under the lock: having seen
+** The only reference to a source without anything: nobody else can come by
+** one. Who took the last node out wrote `first` under the lock: having seen
 ** that, we see whether it has let go of the lock.
 */
 static bool is_bare(const desist_source *source) {
@@ -246,27 +253,34 @@ static bool is_bare(const desist_source *source) {
          desist__load_acquire(&source->handles) == 1 &&
          desist__load_acquire(&source->slot) == 0 &&
          desist__load_acquire(&source->first) == NULL &&
-         desist__load_acquire(&source->lock) == 0 &&
-         source->link == DESIST__PLAIN;
+         desist__load_acquire(&source->lock) == 0;
+}
+
+/* Ends a bare source the short way. A link's inputs may be cancelled at this
+** very moment: then it has another reference now, and is not bare. */
+static bool end_bare(desist_source *source) {
+  desist_source *dead = NULL;
+  if (!is_bare(source)) return false;
+  if (source->link == DESIST__PLAIN) {
+    desist__free(source, sizeof *source);
+    return true;
+  }
+  if (!desist__count_last(&source->refs)) return false;
+  bury_link(desist__linked_of(source), &dead);
+  free_source(source);
+  free_dead(dead);
+  return true;
 }
 
 void desist_source_release(desist_source *source) {
-  if (source == NULL) return;
-  if (is_bare(source)) {
-    desist__free(source, sizeof *source);
-    return;
-  }
+  if (source == NULL || end_bare(source)) return;
   if (desist__count_down(&source->handles, 1) != 0) return;
-  close_if_live(source);
+  if ((desist__flags(source) & DESIST__CANCELLED) == 0) close_if_live(source);
   desist__release(source);
 }
 
 void desist_source_detach(desist_source *source) {
-  if (source == NULL) return;
-  if (is_bare(source)) {
-    desist__free(source, sizeof *source);
-    return;
-  }
+  if (source == NULL || end_bare(source)) return;
   if (desist__count_down(&source->handles, 1) != 0) return;
   desist__lock_acquire(&source->lock);
   if (source->first != NULL) desist__hold_locked(source);

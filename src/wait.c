@@ -16,6 +16,54 @@ void desist__waiter_wake(desist__waiter *waiter) {
   desist__mutex_unlock(waiter->lock);
 }
 
+/* Waiters stand on their threads' stacks, which a child of fork has not. */
+static desist__mutex waiters_lock = DESIST__MUTEX_INIT;
+static desist__waiter *waiters;
+
+desist__enlisted desist__waiter_begin(desist__waiter *waiter,
+                                      desist_source *source,
+                                      desist__mutex *lock,
+                                      desist__cond *wake) {
+  waiter->lock = lock;
+  waiter->wake = wake;
+  waiter->woken = false;
+  waiter->registration.state_ = DESIST__IDLE;
+  waiter->previous = NULL;
+  desist__mutex_lock(&waiters_lock);
+  waiter->next = waiters;
+  if (waiters != NULL) waiters->previous = waiter;
+  waiters = waiter;
+  desist__mutex_unlock(&waiters_lock);
+  return source == NULL ? DESIST__IS_DEAD
+                        : desist__enlist(source, &waiter->registration,
+                                         DESIST__WAITER);
+}
+
+void desist__waiter_end(desist__waiter *waiter, desist_source *source) {
+  (void)desist_unregister(&waiter->registration);
+  if (source != NULL) { /* who woke us has let go */
+    desist__lock_acquire(&source->lock);
+    desist__lock_release(&source->lock);
+  }
+  desist__mutex_lock(&waiters_lock);
+  if (waiter->next != NULL) waiter->next->previous = waiter->previous;
+  if (waiter->previous != NULL)
+    waiter->previous->next = waiter->next;
+  else
+    waiters = waiter->next;
+  desist__mutex_unlock(&waiters_lock);
+}
+
+void desist__waiters_before_fork(void) { desist__mutex_lock(&waiters_lock); }
+
+void desist__waiters_after_fork(bool child) {
+  if (child) {
+    for (; waiters != NULL; waiters = waiters->next)
+      (void)desist_unregister(&waiters->registration);
+  }
+  desist__mutex_unlock(&waiters_lock);
+}
+
 #if !defined(DESIST_NO_THREADS)
 
 static int64_t moment_after(int64_t nanoseconds) {
@@ -33,12 +81,7 @@ static bool wait_until(desist_token *token, int64_t until) {
   bool limited = true;
   desist__mutex_init(&lock);
   desist__cond_init(&wake);
-  waiter.lock = &lock;
-  waiter.wake = &wake;
-  waiter.woken = false;
-  waiter.registration.state_ = DESIST__IDLE;
-  if (source != NULL)
-    (void)desist__enlist(source, &waiter.registration, DESIST__WAITER);
+  (void)desist__waiter_begin(&waiter, source, &lock, &wake);
   desist__mutex_lock(&lock);
   while (!desist_token_is_cancelled(token) && limited) {
     if (forever && (!desist_token_can_be_cancelled(token))) break;
@@ -48,11 +91,7 @@ static bool wait_until(desist_token *token, int64_t until) {
       limited = desist__cond_wait_until(&wake, &lock, until);
   }
   desist__mutex_unlock(&lock);
-  (void)desist_unregister(&waiter.registration);
-  if (source != NULL) { /* who woke us has let go */
-    desist__lock_acquire(&source->lock);
-    desist__lock_release(&source->lock);
-  }
+  desist__waiter_end(&waiter, source);
   desist__cond_destroy(&wake);
   desist__mutex_destroy(&lock);
   return desist_token_is_cancelled(token);

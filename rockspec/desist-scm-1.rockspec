@@ -1,0 +1,74 @@
+rockspec_format = "3.0"
+package = "desist"
+version = "scm-1"
+source = {
+  url = "git+file:///desist",
+}
+description = {
+  summary = "Cooperative cancellation: sources, tokens, deadlines",
+  detailed = [[
+    One side owns a source and may cancel; the other side holds a token and
+    may only observe: by polling, by registering a callback, or by waiting.
+    A thread-safe core in C and a Lua module on top of it.
+  ]],
+  license = "MIT",
+  labels = { "cancellation", "async", "threads" },
+}
+dependencies = {
+  "lua >= 5.1, < 5.5",
+}
+build = {
+  type = "builtin",
+  modules = {
+    desist = "lua/desist.lua",
+    ["desist.core"] = {
+      sources = {
+        "src/cancel.c",
+        "src/clock.c",
+        "src/deadline.c",
+        "src/handle.c",
+        "src/inbox.c",
+        "src/link.c",
+        "src/list.c",
+        "src/memory.c",
+        "src/platform_clock.c",
+        "src/platform_event.c",
+        "src/platform_signal.c",
+        "src/platform_threads.c",
+        "src/reason.c",
+        "src/registration.c",
+        "src/running.c",
+        "src/service.c",
+        "src/signal.c",
+        "src/source.c",
+        "src/wait.c",
+        "src/wheel.c",
+        "src/lua_call.c",
+        "src/lua_clock.c",
+        "src/lua_error.c",
+        "src/lua_host.c",
+        "src/lua_module.c",
+        "src/lua_origin.c",
+        "src/lua_pins.c",
+        "src/lua_reason.c",
+        "src/lua_registration.c",
+        "src/lua_source.c",
+        "src/lua_token.c",
+      },
+      incdirs = { "src" },
+    },
+  },
+  platforms = {
+    unix = {
+      modules = {
+        ["desist.core"] = {
+          libraries = { "pthread" },
+        },
+      },
+    },
+  },
+}
+test = {
+  type = "command",
+  command = "lua5.4 /usr/bin/busted",
+}

@@ -1,0 +1,40 @@
+/* check_fork.h: children of fork whose checks count here. */
+#ifndef CHECK_FORK_H
+#define CHECK_FORK_H
+
+#include "check.h"
+
+#include <poll.h>
+#include <sys/wait.h>
+
+/* Runs `child` in a child process; what it checks counts here. */
+static inline pid_t start_child(void (*child)(void)) {
+  pid_t pid;
+  fflush(stdout);
+  pid = fork();
+  if (pid == 0) {
+    check.failures = 0;
+    check_watch();
+    child();
+    _exit(check.failures != 0);
+  }
+  CHECK(pid > 0);
+  return pid;
+}
+
+static inline void end_child(pid_t pid) {
+  int status = -1;
+  while (waitpid(pid, &status, 0) == -1 && errno == EINTR) {
+  }
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static inline bool readable(desist_token *token) {
+  struct pollfd one;
+  one.fd = desist_token_fd(token);
+  one.events = POLLIN;
+  CHECK(one.fd >= 0);
+  return poll(&one, 1, 0) == 1;
+}
+
+#endif
