@@ -172,8 +172,8 @@ void desist__push_token(lua_State *L, host *owner, desist_token *core);
 ** state's links do not lead there (lua_origin.c); or else as push_token. */
 void desist__find_origin(lua_State *L, int token);
 void desist__push_origin(lua_State *L, int token);
-/* A cancelled link keeps of its inputs only the origin, once it is not pinned
-** in them. May raise, changing nothing. */
+/* A finished link keeps none of its inputs but the origin of its cancellation,
+** once it is not pinned in them. May raise, changing nothing. */
 void desist__settle_inputs(lua_State *L, int token);
 /* The token and its inputs, transitively: something outside of the state may
 ** lead back to any of them. */

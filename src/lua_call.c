@@ -96,8 +96,9 @@ void desist__call_run(const desist__runner *runner, desist__watch *watch) {
   lua_State *L = call->L;
   int pins = call->base + CALL_PINS;
   int top = lua_gettop(L);
+  int handler = call->to_handler ? top + 1 : 0;
   int arguments = box->arguments;
-  int i, status;
+  int index, i, status;
   if (!lua_checkstack(L, arguments + 20)) {
     call->lost++;
     return;
@@ -105,24 +106,24 @@ void desist__call_run(const desist__runner *runner, desist__watch *watch) {
   if (!select_token(call, box->token)) return;
   if (call->to_handler) lua_pushcfunction(L, keep_traceback);
   lua_rawgeti(L, pins, box->ref);
+  index = lua_gettop(L);
   for (i = 0; i <= arguments; i++)
-    lua_getiuservalue(L, top + (call->to_handler ? 2 : 1),
-                      REGISTRATION_CALLBACK + i);
+    lua_getiuservalue(L, index, REGISTRATION_CALLBACK + i);
   lua_pushvalue(L, call->base + CALL_REASON);
-  desist__registration_end(L, box, top + (call->to_handler ? 2 : 1), pins);
+  desist__registration_end(L, box, index, pins);
   desist__unpin(L, call->base + CALL_TOKEN);
-  lua_remove(L, top + (call->to_handler ? 2 : 1));
   if (call->stopped) {
     lua_settop(L, top);
     return;
   }
-  status = lua_pcall(L, arguments + 1, 0, call->to_handler ? top + 1 : 0);
+  status = lua_pcall(L, arguments + 1, 0, handler);
   if (status == LUA_OK) {
     lua_settop(L, top);
   } else if (call->to_handler) {
     to_handler(call, status);
     lua_settop(L, top);
   } else {
+    lua_remove(L, index); /* what it raised stays */
     call->errors++;
     call->stopped = call->stop;
   }

@@ -80,13 +80,15 @@ void desist__settle_inputs(lua_State *L, int token) {
   token_box *box = (token_box *)lua_touserdata(L, token);
   int i;
   if (box->inputs == 0 || box->settled || box->pins != 0) return;
-  if (!desist_token_is_cancelled(box->core)) return;
   token = lua_absindex(L, token);
-  desist__push_origin(L, token);
-  if (lua_rawequal(L, -1, token)) {
-    lua_pop(L, 1);
+  if (desist_token_is_cancelled(box->core) &&
+      desist_token_origin(box->core) != box->core)
+    desist__push_origin(L, token);
+  else if (!desist_token_can_be_cancelled(box->core) ||
+           desist_token_is_cancelled(box->core))
     lua_pushnil(L);
-  }
+  else
+    return;
   lua_setiuservalue(L, token, TOKEN_INPUTS);
   for (i = 1; i < box->inputs; i++) {
     lua_pushnil(L);

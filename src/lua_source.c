@@ -387,6 +387,8 @@ static int source_cancel(lua_State *L) {
     result = desist__cancel(box->core, reason, &call.runner);
     desist_reason_release(reason);
     desist__call_end(&call);
+    (void)push_token(L);
+    desist__settle_inputs(L, -1);
   }
   lua_pushboolean(L, result);
   return 1;
@@ -484,6 +486,7 @@ static int source_close(lua_State *L) {
       lua_settop(L, 2);
     }
     note_armed(L, box, false);
+    desist__settle_inputs(L, 2);
   }
   return 0;
 }

@@ -50,11 +50,13 @@
 /* It ends a child of fork that starts threads, unless told not to. */
 #if CHECK_TSAN
 #  ifdef __cplusplus
-extern "C"
+extern "C" {
 #  endif
-    const char *
-    __tsan_default_options(void);
+__attribute__((visibility("default"))) const char *__tsan_default_options(void);
 const char *__tsan_default_options(void) { return "die_after_fork=0"; }
+#  ifdef __cplusplus
+}
+#  endif
 #endif
 
 #define MS(n) ((int64_t)(n)*1000000)
