@@ -49,8 +49,7 @@ static void flip_locked(desist_source *source, desist_reason *reason,
 /* Those who wait or poll. */
 static void announce_locked(desist_source *source) {
   desist__extra *extra = desist__extra_of(source);
-  if (extra != NULL && extra->has_event)
-    desist__event_set(&extra->event, true);
+  if (extra != NULL && extra->has_event) desist__event_set(&extra->event, true);
   if ((desist__load_relaxed(&source->flags) & DESIST__WAITED) != 0)
     wake_waiters_locked(source);
 }

@@ -57,17 +57,17 @@ enum {
   DESIST__CALLBACK = 0,
   DESIST__WAITER = 1,
   DESIST__WATCH = 2,
-  DESIST__LINK = 4,  /* with one bit each for the ends of a link's nodes: */
+  DESIST__LINK = 4, /* with one bit each for the ends of a link's nodes: */
   DESIST__FIRST = 1,
   DESIST__LAST = 2,
   DESIST__NODE_BITS = 7
 };
 
 enum { /* desist_registration.state_ */
-  DESIST__IDLE,
-  DESIST__ACTIVE,
-  DESIST__BUSY, /* with the generation above it, as for locks */
-  DESIST__TAKEN
+       DESIST__IDLE,
+       DESIST__ACTIVE,
+       DESIST__BUSY, /* with the generation above it, as for locks */
+       DESIST__TAKEN
 };
 
 static inline uintptr_t desist__busy(void) {
@@ -85,14 +85,14 @@ static inline bool desist__claim_node(uintptr_t *state) {
 
 /* --- Sources --- */
 
-enum { /* desist_source.flags */
-  DESIST__CANCELLED = 1, /* desist.h's inline poll knows this bit */
-  DESIST__CLOSED = 2,    /* dropped what it had; if live, stays so for ever */
-  DESIST__LINKED = 4,    /* a link stands or stood in the list */
-  DESIST__WAITED = 8,    /* so for a waiter */
-  DESIST__REACHED = 16,  /* marked through an input, which gives the turn */
-  DESIST__FRESH = 32,    /* so, and the input is not settled yet */
-  DESIST__HELD = 64      /* without handles: a reference for the list, as long
+enum {                        /* desist_source.flags */
+       DESIST__CANCELLED = 1, /* desist.h's inline poll knows this bit */
+       DESIST__CLOSED = 2, /* dropped what it had; if live, stays so for ever */
+       DESIST__LINKED = 4, /* a link stands or stood in the list */
+       DESIST__WAITED = 8, /* so for a waiter */
+       DESIST__REACHED = 16, /* marked through an input, which gives the turn */
+       DESIST__FRESH = 32,   /* so, and the input is not settled yet */
+       DESIST__HELD = 64 /* without handles: a reference for the list, as long
                          ** as there is anything in it */
 };
 
@@ -101,9 +101,9 @@ enum { DESIST__PLAIN, DESIST__ANY, DESIST__ALL }; /* desist_source.link */
 typedef struct desist__extra desist__extra;
 
 enum { /* desist__extra.armed */
-  DESIST__DISARMED,
-  DESIST__ARMED,
-  DESIST__DUE /* taken from the wheel; may still be disarmed */
+       DESIST__DISARMED,
+       DESIST__ARMED,
+       DESIST__DUE /* taken from the wheel; may still be disarmed */
 };
 
 struct desist_source {
@@ -246,8 +246,7 @@ bool desist__link_input_died(desist__linked *link);
 
 /* Fires deadlines: a chain by next_due, each with a reference for this.
 ** All are marked before the first is delivered. */
-void desist__fire(desist__extra *due, const desist__runner *runner,
-                  bool gated);
+void desist__fire(desist__extra *due, const desist__runner *runner, bool gated);
 /* Returns when nobody is in the middle of marking a graph. */
 void desist__marking_pause(void);
 void desist__cancel_before_fork(void);
@@ -348,8 +347,7 @@ void desist__waiter_wake(desist__waiter *waiter);
 /* The caller holds the token; NULL is one that nothing cancels. */
 desist__enlisted desist__waiter_begin(desist__waiter *waiter,
                                       desist_source *source,
-                                      desist__mutex *lock,
-                                      desist__cond *wake);
+                                      desist__mutex *lock, desist__cond *wake);
 /* Afterwards nobody touches the waiter any more. */
 void desist__waiter_end(desist__waiter *waiter, desist_source *source);
 void desist__waiters_before_fork(void);

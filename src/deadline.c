@@ -147,16 +147,17 @@ static desist_source *next_input(entry *at) {
   desist_source *source = at->source;
   desist_source *input = NULL;
   desist__linked *link;
-  bool end = source->link == DESIST__PLAIN ||
-             (desist__flags(source) &
-              (DESIST__CANCELLED | DESIST__CLOSED)) != 0;
+  bool end =
+      source->link == DESIST__PLAIN ||
+      (desist__flags(source) & (DESIST__CANCELLED | DESIST__CLOSED)) != 0;
   if (end) return NULL;
   link = desist__linked_of(source);
   desist__lock_acquire(&source->lock);
   while (input == NULL && at->next != SIZE_MAX) {
     desist__node *node = &link->inputs[at->next];
     input = desist__owner(node);
-    at->next = (desist__kind(node) & DESIST__LAST) != 0 ? SIZE_MAX : at->next + 1;
+    at->next =
+        (desist__kind(node) & DESIST__LAST) != 0 ? SIZE_MAX : at->next + 1;
   }
   if (input != NULL) desist__retain(input);
   desist__lock_release(&source->lock);

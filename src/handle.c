@@ -111,8 +111,7 @@ static bool write_handle(desist_source *source, bool is_source, char *text) {
   desist__extra *extra;
   handle *found;
   size_t i;
-  if (source == NULL || desist__is_dead(desist__token_of(source)))
-    return false;
+  if (source == NULL || desist__is_dead(desist__token_of(source))) return false;
   extra = desist__extra_make(source);
   if (extra == NULL) return false;
   found = desist__load_acquire(&extra->handles[is_source]);
@@ -133,8 +132,7 @@ static int digit(char c) {
 static bool read_id(const char *text, bool is_source, unsigned char *id) {
   size_t i;
   if (text == NULL || strlen(text) != 9 + 2 * ID_SIZE) return false;
-  if (memcmp(text, is_source ? "desist-s-" : "desist-t-", 9) != 0)
-    return false;
+  if (memcmp(text, is_source ? "desist-s-" : "desist-t-", 9) != 0) return false;
   for (i = 0; i < ID_SIZE; i++) {
     int high = digit(text[9 + 2 * i]);
     int low = digit(text[10 + 2 * i]);

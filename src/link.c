@@ -86,9 +86,8 @@ static desist_source *cancelled_already(desist_token *const *inputs,
 }
 
 static desist_source *origin_of(desist_source *source) {
-  desist_source *origin = source->link == DESIST__PLAIN
-                              ? NULL
-                              : desist__linked_of(source)->origin;
+  desist_source *origin =
+      source->link == DESIST__PLAIN ? NULL : desist__linked_of(source)->origin;
   return origin == NULL ? source : origin;
 }
 
@@ -179,9 +178,8 @@ static void join_all(desist__linked *link, desist_token *const *inputs,
   }
   /* REACHED: who marked it has its turn to give, and then leaves the rest. */
   if (result == DEAD_INPUT ? desist__link_input_died(link)
-                           : result == STOP &&
-                                 (desist__flags(&link->source) &
-                                  DESIST__REACHED) == 0)
+                           : result == STOP && (desist__flags(&link->source) &
+                                                DESIST__REACHED) == 0)
     desist__link_leave(link);
 }
 

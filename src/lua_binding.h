@@ -154,8 +154,7 @@ void *desist__new_box(lua_State *L, host *owner, const box_type *type,
 token_box *desist__new_token(lua_State *L, host *owner, int inputs);
 /* On the token at `token`, which it keeps, and the manual clock at `clock`, 0:
 ** none. */
-source_box *desist__new_source(lua_State *L, host *owner, int token,
-                               int clock);
+source_box *desist__new_source(lua_State *L, host *owner, int token, int clock);
 /* Take over a reference. */
 void desist__own_token(token_box *box, desist_token *core);
 void desist__own_source(source_box *box, desist_source *core);
@@ -208,12 +207,12 @@ typedef struct desist__call {
   desist__runner runner; /* first */
   lua_State *L;
   host *owner;
-  int base;       /* slots: token, its pins, reason; then the errors */
-  int hint;       /* where a token stands that may not be listed; 0: none */
-  int errors;     /* kept on the stack */
-  int lost;       /* errors there was no room for */
+  int base;        /* slots: token, its pins, reason; then the errors */
+  int hint;        /* where a token stands that may not be listed; 0: none */
+  int errors;      /* kept on the stack */
+  int lost;        /* errors there was no room for */
   bool to_handler; /* else they are kept */
-  bool stop;      /* at the first error */
+  bool stop;       /* at the first error */
   bool stopped;
 } desist__call;
 

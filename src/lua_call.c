@@ -193,7 +193,9 @@ int desist__on_error(lua_State *L) {
   int before = owner->on_error;
   if (!lua_isnoneornil(L, 1) && !lua_isfunction(L, 1) &&
       !luaL_getmetafield(L, 1, "__call"))
-    return luaL_argerror(L, 1, lua_pushfstring(L, "function or nil expected, got %s", luaL_typename(L, 1)));
+    return luaL_argerror(L, 1,
+                         lua_pushfstring(L, "function or nil expected, got %s",
+                                         luaL_typename(L, 1)));
   lua_settop(L, 1);
   if (before == LUA_NOREF)
     lua_pushnil(L);
@@ -260,9 +262,9 @@ int desist__dispatch(lua_State *L) {
     luaL_checktype(L, 1, LUA_TNUMBER);
     max = luaL_checkinteger(L, 1);
     if (max < 0)
-      luaL_argerror(L, 1,
-                    lua_pushfstring(L, "0 or more expected, got %f",
-                                    (lua_Number)max));
+      luaL_argerror(
+          L, 1,
+          lua_pushfstring(L, "0 or more expected, got %f", (lua_Number)max));
   }
   ran = desist__run_queued(L, desist__host_of(L),
                            limited ? (size_t)max : SIZE_MAX);

@@ -27,8 +27,8 @@ int desist__clock_real(lua_State *L) {
 int desist__clock_make(lua_State *L) {
   host *owner = desist__host_of(L);
   int64_t start = lua_isnoneornil(L, 1) ? 0 : check_finite(L, 1);
-  clock_box *box = (clock_box *)desist__new_box(
-      L, owner, &desist__clock_type, CLOCK_META, sizeof *box, 1);
+  clock_box *box = (clock_box *)desist__new_box(L, owner, &desist__clock_type,
+                                                CLOCK_META, sizeof *box, 1);
   lua_newtable(L);
   lua_setiuservalue(L, -2, CLOCK_ANCHORS);
   box->core = desist_clock_create(start);
@@ -38,8 +38,8 @@ int desist__clock_make(lua_State *L) {
 }
 
 static int clock_now(lua_State *L) {
-  lua_pushnumber(L, (lua_Number)desist__seconds(
-                        desist_clock_now(check(L)->core)));
+  lua_pushnumber(L,
+                 (lua_Number)desist__seconds(desist_clock_now(check(L)->core)));
   return 1;
 }
 
@@ -71,10 +71,11 @@ static int clock_set(lua_State *L) {
   int64_t now = desist_clock_now(box->core);
   if (time < now)
     return luaL_argerror(
-        L, 2, lua_pushfstring(L, "a clock never goes backwards: %f expected "
-                                 "or later, got %f",
-                              (lua_Number)desist__seconds(now),
-                              lua_tonumber(L, 2)));
+        L, 2,
+        lua_pushfstring(L,
+                        "a clock never goes backwards: %f expected "
+                        "or later, got %f",
+                        (lua_Number)desist__seconds(now), lua_tonumber(L, 2)));
   return move(L, box, time);
 }
 
@@ -96,9 +97,12 @@ static int clock_tostring(lua_State *L) {
 
 void desist__clock_open(lua_State *L, host *owner) {
   static const luaL_Reg methods[] = {
-    { "now", clock_now },           { "advance", clock_advance },
-    { "set", clock_set },           { "__gc", clock_gc },
-    { "__tostring", clock_tostring }, { NULL, NULL },
+    { "now", clock_now },
+    { "advance", clock_advance },
+    { "set", clock_set },
+    { "__gc", clock_gc },
+    { "__tostring", clock_tostring },
+    { NULL, NULL },
   };
   desist__set_methods(L, owner, CLOCK_META, &desist__clock_type, methods);
 }

@@ -46,14 +46,18 @@ static inline void luaL_setfuncs(lua_State *L, const luaL_Reg *l, int nup) {
 static inline const char *luaL_tolstring(lua_State *L, int i, size_t *size) {
   if (!luaL_callmeta(L, i, "__tostring")) {
     switch (lua_type(L, i)) {
-      case LUA_TNUMBER:
-      case LUA_TSTRING: lua_pushvalue(L, i); break;
-      case LUA_TBOOLEAN:
-        lua_pushstring(L, lua_toboolean(L, i) ? "true" : "false");
-        break;
-      case LUA_TNIL: lua_pushliteral(L, "nil"); break;
-      default:
-        lua_pushfstring(L, "%s: %p", luaL_typename(L, i), lua_topointer(L, i));
+    case LUA_TNUMBER:
+    case LUA_TSTRING:
+      lua_pushvalue(L, i);
+      break;
+    case LUA_TBOOLEAN:
+      lua_pushstring(L, lua_toboolean(L, i) ? "true" : "false");
+      break;
+    case LUA_TNIL:
+      lua_pushliteral(L, "nil");
+      break;
+    default:
+      lua_pushfstring(L, "%s: %p", luaL_typename(L, i), lua_topointer(L, i));
     }
   }
   return lua_tolstring(L, -1, size);

@@ -13,9 +13,9 @@
 
 #if defined(DESIST_EMBED)
 
-#include <string.h>
+#  include <string.h>
 
-#include "embedded.h"
+#  include "embedded.h"
 
 /* package.preload's function for an embedded file: its code is upvalue 1. */
 static int load_embedded(lua_State *L) {

@@ -18,8 +18,8 @@ const box_type desist__error_type = { "desist.error", sizeof(error_box) };
 
 /* Pushes an error and its table of fields. */
 static error_box *push_new(lua_State *L, host *owner, const char *kind) {
-  error_box *box = (error_box *)desist__new_box(
-      L, owner, &desist__error_type, ERROR_META, sizeof *box, 1);
+  error_box *box = (error_box *)desist__new_box(L, owner, &desist__error_type,
+                                                ERROR_META, sizeof *box, 1);
   lua_createtable(L, 0, 4);
   lua_pushvalue(L, -1);
   lua_setiuservalue(L, -3, ERROR_FIELDS);
@@ -30,9 +30,12 @@ static error_box *push_new(lua_State *L, host *owner, const char *kind) {
 
 static const char *kind_name(desist_kind kind) {
   switch (kind) {
-    case DESIST_KIND_DEADLINE: return "deadline";
-    case DESIST_KIND_FAILURE: return "failure";
-    case DESIST_KIND_CANCELLED: break;
+  case DESIST_KIND_DEADLINE:
+    return "deadline";
+  case DESIST_KIND_FAILURE:
+    return "failure";
+  case DESIST_KIND_CANCELLED:
+    break;
   }
   return "cancelled";
 }
@@ -117,8 +120,9 @@ static int errors_tostring(lua_State *L) {
   lua_getfield(L, -1, "n");
   count = lua_tointeger(L, -1);
   lua_pop(L, 1);
-  lua_pushfstring(L, count == 1 ? "%d callback failed:"
-                                : "%d callbacks failed:", (int)count);
+  lua_pushfstring(
+      L,
+      count == 1 ? "%d callback failed:" : "%d callbacks failed:", (int)count);
   luaL_buffinit(L, &buffer);
   lua_pushvalue(L, 4);
   luaL_addvalue(&buffer);

@@ -35,9 +35,9 @@ void *desist__new_box(lua_State *L, host *owner, const box_type *type,
 }
 
 token_box *desist__new_token(lua_State *L, host *owner, int inputs) {
-  token_box *box = (token_box *)desist__new_box(
-      L, owner, &desist__token_type, TOKEN_META, sizeof *box,
-      TOKEN_VALUES + inputs);
+  token_box *box =
+      (token_box *)desist__new_box(L, owner, &desist__token_type, TOKEN_META,
+                                   sizeof *box, TOKEN_VALUES + inputs);
   box->owner = owner;
   box->inputs = (uint16_t)inputs;
   return box;
@@ -47,9 +47,9 @@ source_box *desist__new_source(lua_State *L, host *owner, int token,
                                int clock) {
   source_box *box;
   token = lua_absindex(L, token);
-  box = (source_box *)desist__new_box(
-      L, owner, &desist__source_type, SOURCE_META, sizeof *box,
-      clock == 0 ? SOURCE_TOKEN : SOURCE_CLOCK);
+  box = (source_box *)desist__new_box(L, owner, &desist__source_type,
+                                      SOURCE_META, sizeof *box,
+                                      clock == 0 ? SOURCE_TOKEN : SOURCE_CLOCK);
   box->owner = owner;
   box->token = (token_box *)lua_touserdata(L, token);
   if (clock != 0) {

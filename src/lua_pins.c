@@ -96,24 +96,24 @@ enum { ENTER, UNDO, COUNT_UP, COUNT_DOWN };
 /* Whether the visit goes on to the inputs. */
 static bool visit(lua_State *L, int index, token_box *box, int what) {
   switch (what) {
-    case ENTER:
-      if (box->pins != 0 || box->reserved) return false;
-      box->reserved = true;
-      desist__list_token(L, index);
-      if (wants_anchor(box)) anchor(L, index, box);
-      return true;
-    case UNDO:
-      if (!box->reserved) return false;
-      box->reserved = false;
-      let_go(L, box);
-      return true;
-    case COUNT_UP:
-      box->reserved = false;
-      return box->pins++ == 0;
-    default:
-      if (--box->pins != 0) return false;
-      let_go(L, box);
-      return true;
+  case ENTER:
+    if (box->pins != 0 || box->reserved) return false;
+    box->reserved = true;
+    desist__list_token(L, index);
+    if (wants_anchor(box)) anchor(L, index, box);
+    return true;
+  case UNDO:
+    if (!box->reserved) return false;
+    box->reserved = false;
+    let_go(L, box);
+    return true;
+  case COUNT_UP:
+    box->reserved = false;
+    return box->pins++ == 0;
+  default:
+    if (--box->pins != 0) return false;
+    let_go(L, box);
+    return true;
   }
 }
 

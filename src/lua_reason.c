@@ -12,8 +12,8 @@
 
 static desist_reason *make(lua_State *L, const char *text, size_t length,
                            const desist__value *value) {
-  desist_reason *reason = desist__reason_create(DESIST_KIND_CANCELLED, 0, text,
-                                                length, value);
+  desist_reason *reason =
+      desist__reason_create(DESIST_KIND_CANCELLED, 0, text, length, value);
   if (reason == NULL) desist__no_memory(L);
   return reason;
 }
@@ -33,30 +33,31 @@ desist_reason *desist__to_reason(lua_State *L, host *owner, int index,
   size_t length;
   memset(&value, 0, sizeof value);
   switch (lua_type(L, index)) {
-    case LUA_TNIL:
-    case LUA_TNONE: return NULL;
-    case LUA_TSTRING:
-      text = lua_tolstring(L, index, &length);
-      return make(L, text, length, NULL);
-    case LUA_TBOOLEAN:
-      value.type = DESIST__VALUE_BOOLEAN;
-      value.as.boolean = lua_toboolean(L, index) != 0;
-      break;
-    case LUA_TNUMBER:
-      if (lua_isinteger(L, index)) {
-        value.type = DESIST__VALUE_INTEGER;
-        value.as.integer = (int64_t)lua_tointeger(L, index);
-      } else {
-        value.type = DESIST__VALUE_NUMBER;
-        value.as.number = lua_tonumber(L, index);
-      }
-      break;
-    default:
-      value.type = DESIST__VALUE_OBJECT;
-      value.as.owner = owner;
-      lua_pushvalue(L, index);
-      lua_setiuservalue(L, token, TOKEN_REASON);
-      break;
+  case LUA_TNIL:
+  case LUA_TNONE:
+    return NULL;
+  case LUA_TSTRING:
+    text = lua_tolstring(L, index, &length);
+    return make(L, text, length, NULL);
+  case LUA_TBOOLEAN:
+    value.type = DESIST__VALUE_BOOLEAN;
+    value.as.boolean = lua_toboolean(L, index) != 0;
+    break;
+  case LUA_TNUMBER:
+    if (lua_isinteger(L, index)) {
+      value.type = DESIST__VALUE_INTEGER;
+      value.as.integer = (int64_t)lua_tointeger(L, index);
+    } else {
+      value.type = DESIST__VALUE_NUMBER;
+      value.as.number = lua_tonumber(L, index);
+    }
+    break;
+  default:
+    value.type = DESIST__VALUE_OBJECT;
+    value.as.owner = owner;
+    lua_pushvalue(L, index);
+    lua_setiuservalue(L, token, TOKEN_REASON);
+    break;
   }
   lua_pushcfunction(L, to_text);
   lua_pushvalue(L, index);
@@ -106,18 +107,20 @@ void desist__push_reason(lua_State *L, int token) {
   }
   value = desist__reason_value(reason);
   switch (value->type) {
-    case DESIST__VALUE_BOOLEAN:
-      lua_pushboolean(L, value->as.boolean);
-      return;
-    case DESIST__VALUE_INTEGER:
-      lua_pushinteger(L, (lua_Integer)value->as.integer);
-      return;
-    case DESIST__VALUE_NUMBER: lua_pushnumber(L, value->as.number); return;
-    case DESIST__VALUE_OBJECT:
-      if (value->as.owner == box->owner && push_object(L, token, box)) return;
-      break;
-    case DESIST__VALUE_TEXT: break;
+  case DESIST__VALUE_BOOLEAN:
+    lua_pushboolean(L, value->as.boolean);
+    return;
+  case DESIST__VALUE_INTEGER:
+    lua_pushinteger(L, (lua_Integer)value->as.integer);
+    return;
+  case DESIST__VALUE_NUMBER:
+    lua_pushnumber(L, value->as.number);
+    return;
+  case DESIST__VALUE_OBJECT:
+    if (value->as.owner == box->owner && push_object(L, token, box)) return;
+    break;
+  case DESIST__VALUE_TEXT:
+    break;
   }
-  lua_pushlstring(L, desist_reason_text(reason),
-                  desist__reason_length(reason));
+  lua_pushlstring(L, desist_reason_text(reason), desist__reason_length(reason));
 }

@@ -55,9 +55,9 @@ static void check_callable(lua_State *L, int index) {
     lua_pop(L, 1);
     return;
   }
-  luaL_argerror(L, index,
-                lua_pushfstring(L, "function expected, got %s",
-                                luaL_typename(L, index)));
+  luaL_argerror(
+      L, index,
+      lua_pushfstring(L, "function expected, got %s", luaL_typename(L, index)));
 }
 
 /* Calls it here: callback and arguments are on the stack from 2 on. The
@@ -108,9 +108,12 @@ int desist__token_register(lua_State *L) {
   }
   enter_pins(L, box, index);
   switch (desist__watch_add(token->core, &box->watch)) {
-    case DESIST__WATCHING: link_to_token(box); return 1;
-    case DESIST__TOO_LATE:
-    case DESIST__IN_VAIN: break;
+  case DESIST__WATCHING:
+    link_to_token(box);
+    return 1;
+  case DESIST__TOO_LATE:
+  case DESIST__IN_VAIN:
+    break;
   }
   /* another thread was faster */
   link_to_token(box);

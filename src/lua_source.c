@@ -237,10 +237,12 @@ int desist__signal(lua_State *L) {
     name = lua_tostring(L, i + 1);
     numbers[i] = desist__signal_number(name);
     if (numbers[i] <= 0)
-      return luaL_argerror(
-          L, i + 1,
-          lua_pushfstring(L, numbers[i] == 0 ? "no signal is named '%s'"
-                                             : "'%s' cannot be caught", name));
+      return luaL_argerror(L, i + 1,
+                           lua_pushfstring(L,
+                                           numbers[i] == 0
+                                               ? "no signal is named '%s'"
+                                               : "'%s' cannot be caught",
+                                           name));
   }
   (void)desist__new_token(L, owner, 0);
   (void)desist__new_source(L, owner, count + 1, 0);
@@ -514,8 +516,7 @@ static int source_gc(lua_State *L) {
 
 static int source_tostring(lua_State *L) {
   const source_box *box = check(L);
-  const char *name =
-      desist_token_name(box->token == NULL ? NULL : box->token->core);
+  const char *name = desist_token_name(box->token->core);
   lua_pushfstring(L, "desist.source: %p (%s)", (const void *)box,
                   desist_token_is_cancelled(box->token->core) ? "cancelled"
                   : is_over(box)                              ? "closed"

@@ -130,6 +130,9 @@ struct desist__trap {
 int desist__trap_set(desist__trap *trap);
 /* Puts the handlers back. Safe after the signal too. */
 void desist__trap_clear(desist__trap *trap);
+/* "INT" or "SIGINT" to its number; 0: no such signal; -1: one that cannot be
+** caught. */
+int desist__signal_number(const char *name);
 /* "SIGINT" and so on; "signal" for an unknown one. */
 const char *desist__signal_name(int signal);
 /* Called in the handler: wakes the relay; async-signal-safe. */

@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "atomic.h"
-#include "queue.h"
 
 #if defined(NSIG)
 #  define SIGNALS NSIG
@@ -29,16 +28,15 @@ static const struct {
   int number;
   const char *name;
 } names[] = {
-  { SIGKILL, "SIGKILL" }, { SIGSTOP, "SIGSTOP" },
-  { SIGHUP, "SIGHUP" },   { SIGINT, "SIGINT" },   { SIGQUIT, "SIGQUIT" },
-  { SIGILL, "SIGILL" },   { SIGTRAP, "SIGTRAP" }, { SIGABRT, "SIGABRT" },
-  { SIGBUS, "SIGBUS" },   { SIGFPE, "SIGFPE" },   { SIGUSR1, "SIGUSR1" },
-  { SIGSEGV, "SIGSEGV" }, { SIGUSR2, "SIGUSR2" }, { SIGPIPE, "SIGPIPE" },
-  { SIGALRM, "SIGALRM" }, { SIGTERM, "SIGTERM" }, { SIGCHLD, "SIGCHLD" },
-  { SIGCONT, "SIGCONT" }, { SIGTSTP, "SIGTSTP" }, { SIGTTIN, "SIGTTIN" },
-  { SIGTTOU, "SIGTTOU" }, { SIGURG, "SIGURG" },   { SIGXCPU, "SIGXCPU" },
-  { SIGXFSZ, "SIGXFSZ" }, { SIGVTALRM, "SIGVTALRM" },
-  { SIGPROF, "SIGPROF" }, { SIGSYS, "SIGSYS" },
+  { SIGKILL, "SIGKILL" },     { SIGSTOP, "SIGSTOP" }, { SIGHUP, "SIGHUP" },
+  { SIGINT, "SIGINT" },       { SIGQUIT, "SIGQUIT" }, { SIGILL, "SIGILL" },
+  { SIGTRAP, "SIGTRAP" },     { SIGABRT, "SIGABRT" }, { SIGBUS, "SIGBUS" },
+  { SIGFPE, "SIGFPE" },       { SIGUSR1, "SIGUSR1" }, { SIGSEGV, "SIGSEGV" },
+  { SIGUSR2, "SIGUSR2" },     { SIGPIPE, "SIGPIPE" }, { SIGALRM, "SIGALRM" },
+  { SIGTERM, "SIGTERM" },     { SIGCHLD, "SIGCHLD" }, { SIGCONT, "SIGCONT" },
+  { SIGTSTP, "SIGTSTP" },     { SIGTTIN, "SIGTTIN" }, { SIGTTOU, "SIGTTOU" },
+  { SIGURG, "SIGURG" },       { SIGXCPU, "SIGXCPU" }, { SIGXFSZ, "SIGXFSZ" },
+  { SIGVTALRM, "SIGVTALRM" }, { SIGPROF, "SIGPROF" }, { SIGSYS, "SIGSYS" },
 #if defined(SIGWINCH)
   { SIGWINCH, "SIGWINCH" },
 #endif

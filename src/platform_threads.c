@@ -5,10 +5,10 @@
 
 #if !defined(DESIST_NO_THREADS)
 
-#include <errno.h>
-#include <sched.h>
-#include <signal.h>
-#include <time.h>
+#  include <errno.h>
+#  include <sched.h>
+#  include <signal.h>
+#  include <time.h>
 
 void desist__mutex_init(desist__mutex *mutex) {
   (void)pthread_mutex_init(mutex, NULL);
@@ -78,9 +78,9 @@ void desist__bell_wait(desist__bell *bell) {
 }
 
 void desist__relax(unsigned turn) {
-#if defined(__x86_64__) || defined(__i386__)
+#  if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
-#endif
+#  endif
   if (turn < 2) return;
   if (turn < 256) {
     (void)sched_yield();

@@ -77,10 +77,6 @@ bool desist__clock_set(desist_clock *clock, int64_t time,
 /* Looks at the real deadlines in a build without threads. */
 void desist__look(void);
 
-/* "INT" or "SIGINT" to its number; 0: no such signal; -1: one that cannot be
-** caught. */
-int desist__signal_number(const char *name);
-
 /* Closed, or given up, before it was cancelled. */
 bool desist__is_dead(const desist_token *token);
 bool desist__is_closed(const desist_token *token);
@@ -91,8 +87,7 @@ bool desist__has_handles(const desist_token *token);
 ** The effective deadline: a moment of its clock and what is left of it; both
 ** DESIST_NEVER: none. False: out of memory.
 */
-bool desist__effective(const desist_token *token, int64_t *time,
-                       int64_t *left);
+bool desist__effective(const desist_token *token, int64_t *time, int64_t *left);
 
 /* --- Reasons that carry a script's value --- */
 

@@ -17,10 +17,12 @@ struct desist_reason {
 desist_reason desist__cancelled = {
   0, 0, DESIST_KIND_CANCELLED, { DESIST__VALUE_TEXT, { false } }, 9, "cancelled"
 };
-desist_reason desist__deadline = {
-  0, 0, DESIST_KIND_DEADLINE, { DESIST__VALUE_TEXT, { false } },
-  17, "deadline exceeded"
-};
+desist_reason desist__deadline = { 0,
+                                   0,
+                                   DESIST_KIND_DEADLINE,
+                                   { DESIST__VALUE_TEXT, { false } },
+                                   17,
+                                   "deadline exceeded" };
 
 static size_t size_of(size_t length) {
   return sizeof(desist_reason) + length + 1;

@@ -18,7 +18,8 @@ desist__enlisted desist__enlist(desist_source *source,
     desist__store_relaxed(&registration->state_, (uintptr_t)DESIST__ACTIVE);
     desist__list_add_locked(source, &registration->node_, kind);
     if (kind == DESIST__WAITER) desist__flag_locked(source, DESIST__WAITED, 0);
-    if (desist__load_acquire(&source->handles) == 0) desist__hold_locked(source);
+    if (desist__load_acquire(&source->handles) == 0)
+      desist__hold_locked(source);
   }
   desist__lock_release(&source->lock);
   return result;
@@ -50,9 +51,9 @@ void desist_register(desist_token *token, desist_registration *registration,
   clear(registration);
   registration->callback_ = callback;
   registration->data_ = data;
-  if (source != NULL && desist__enlist(source, registration,
-                                       DESIST__CALLBACK) ==
-                            DESIST__WAS_CANCELLED)
+  if (source != NULL &&
+      desist__enlist(source, registration, DESIST__CALLBACK) ==
+          DESIST__WAS_CANCELLED)
     run_now(source, registration);
 }
 
@@ -93,11 +94,13 @@ desist__watched desist__watch_add(desist_token *token, desist__watch *watch) {
   watch->queued = 0;
   if (source == NULL) return DESIST__IN_VAIN;
   switch (desist__enlist(source, &watch->registration, DESIST__WATCH)) {
-    case DESIST__WAS_CANCELLED:
-      if (source->link != DESIST__PLAIN) desist__marking_pause();
-      return DESIST__TOO_LATE;
-    case DESIST__IS_DEAD: return DESIST__IN_VAIN;
-    case DESIST__ENLISTED: break;
+  case DESIST__WAS_CANCELLED:
+    if (source->link != DESIST__PLAIN) desist__marking_pause();
+    return DESIST__TOO_LATE;
+  case DESIST__IS_DEAD:
+    return DESIST__IN_VAIN;
+  case DESIST__ENLISTED:
+    break;
   }
   return DESIST__WATCHING;
 }

@@ -10,10 +10,8 @@
 */
 #include "core.h"
 
-desist_clock desist__real = {
-  1, 1, DESIST__MUTEX_INIT, 0, false, false,
-  { 0, { 0 }, { { NULL } } }
-};
+desist_clock desist__real = { 1,     1,     DESIST__MUTEX_INIT,        0,
+                              false, false, { 0, { 0 }, { { NULL } } } };
 
 uint8_t desist__generation = 1;
 

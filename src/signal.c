@@ -171,8 +171,7 @@ static int start(catcher *self) {
   return error;
 }
 
-desist_source *desist_source_create_signals(const int *signals,
-                                            size_t count) {
+desist_source *desist_source_create_signals(const int *signals, size_t count) {
   desist_source *source;
   desist__extra *extra = NULL;
   catcher *self;

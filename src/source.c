@@ -173,7 +173,8 @@ static size_t size_of(const desist_source *source) {
   if (source->link == DESIST__PLAIN) return sizeof *source;
   return sizeof(desist__linked) +
          (desist__link_count((const desist__linked *)(const void *)source) -
-          1) * sizeof(desist__node);
+          1) *
+             sizeof(desist__node);
 }
 
 static void free_source(desist_source *source) {
@@ -381,8 +382,7 @@ desist_token *desist_token_origin(const desist_token *token) {
   desist_source *source = desist__source_of(token);
   desist_source *origin = NULL;
   if (!desist_token_is_cancelled(token)) return NULL;
-  if (source->link != DESIST__PLAIN)
-    origin = desist__linked_of(source)->origin;
+  if (source->link != DESIST__PLAIN) origin = desist__linked_of(source)->origin;
   return desist__token_of(origin == NULL ? source : origin);
 }
 

@@ -22,8 +22,7 @@ static desist__waiter *waiters;
 
 desist__enlisted desist__waiter_begin(desist__waiter *waiter,
                                       desist_source *source,
-                                      desist__mutex *lock,
-                                      desist__cond *wake) {
+                                      desist__mutex *lock, desist__cond *wake) {
   waiter->lock = lock;
   waiter->wake = wake;
   waiter->woken = false;
@@ -34,9 +33,9 @@ desist__enlisted desist__waiter_begin(desist__waiter *waiter,
   if (waiters != NULL) waiters->previous = waiter;
   waiters = waiter;
   desist__mutex_unlock(&waiters_lock);
-  return source == NULL ? DESIST__IS_DEAD
-                        : desist__enlist(source, &waiter->registration,
-                                         DESIST__WAITER);
+  return source == NULL
+             ? DESIST__IS_DEAD
+             : desist__enlist(source, &waiter->registration, DESIST__WAITER);
 }
 
 void desist__waiter_end(desist__waiter *waiter, desist_source *source) {
@@ -136,24 +135,27 @@ static int make_event(desist_source *source, desist__extra *extra) {
   if (error != 0) return -error;
   desist__lock_acquire(&source->lock);
   desist__store_release(&extra->has_event, true);
-  if ((desist__load_relaxed(&source->flags) & DESIST__CANCELLED) != 0)
-    desist__event_set(&extra->event, true);
   desist__lock_release(&source->lock);
-  return extra->event.fd;
+  return 0;
 }
 
 int desist_token_fd(desist_token *token) {
   desist_source *source = desist__source_of(token);
   desist__extra *extra;
-  int fd;
+  int error = 0;
   if (token == NULL || desist__is_dead(token)) return -EINVAL;
   extra = desist__extra_make(source);
   if (extra == NULL) return -ENOMEM;
-  if (desist__load_acquire(&extra->has_event)) return extra->event.fd;
-  desist__mutex_lock(&descriptor_lock);
-  fd = extra->has_event ? extra->event.fd : make_event(source, extra);
-  desist__mutex_unlock(&descriptor_lock);
-  return fd;
+  if (!desist__load_acquire(&extra->has_event)) {
+    desist__mutex_lock(&descriptor_lock);
+    if (!extra->has_event) error = make_event(source, extra);
+    desist__mutex_unlock(&descriptor_lock);
+    if (error != 0) return error;
+  }
+  /* Who marks it may have flipped the flag and not come to this yet. */
+  if ((desist__flags(source) & DESIST__CANCELLED) != 0)
+    desist__event_set(&extra->event, true);
+  return extra->event.fd;
 }
 
 void desist__descriptor_before_fork(void) {

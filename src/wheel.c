@@ -72,8 +72,8 @@ static bool first_slot(const desist__wheel *wheel, int *ring, int *slot,
   for (i = 0; i < DESIST__WHEEL_RINGS; i++) {
     if (wheel->used[i] != 0) {
       int shift = 6 * i;
-      uint64_t above = shift + 6 >= 64 ? 0 : wheel->now >> (shift + 6)
-                                                 << (shift + 6);
+      uint64_t above =
+          shift + 6 >= 64 ? 0 : wheel->now >> (shift + 6) << (shift + 6);
       *ring = i;
       *slot = lowest(wheel->used[i]);
       *start = above | (uint64_t)*slot << shift;

@@ -32,7 +32,7 @@ struct desist__alarm {
 };
 
 typedef struct desist__wheel {
-  uint64_t now; /* biased, see biased() */
+  uint64_t now;                       /* biased, see biased() */
   uint64_t used[DESIST__WHEEL_RINGS]; /* a bit for each slot */
   desist__alarm *slots[DESIST__WHEEL_RINGS][DESIST__WHEEL_SLOTS];
 } desist__wheel;
