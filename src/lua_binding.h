@@ -264,6 +264,10 @@ int64_t desist__check_duration(lua_State *L, int index);
 int64_t desist__check_time(lua_State *L, int index);
 double desist__seconds(int64_t nanoseconds);
 
+/* Fills the boxes at `token` and `source`; takes over the reference. NULL
+** raises: out of memory. */
+void desist__fill(lua_State *L, int token, int source, desist_source *core);
+
 void desist__source_open(lua_State *L, host *owner);
 void desist__token_open(lua_State *L, host *owner);
 void desist__clock_open(lua_State *L, host *owner);
