@@ -33,7 +33,9 @@ static inline void lua_rawsetp(lua_State *L, int i, const void *p) {
   lua_rawset(L, i);
 }
 
-static inline void luaL_setfuncs(lua_State *L, const luaL_Reg *l, int nup) {
+/* Under names of our own: LuaJIT has some of these. */
+#  define luaL_setfuncs desist__setfuncs
+static inline void desist__setfuncs(lua_State *L, const luaL_Reg *l, int nup) {
   for (; l->name != NULL; l++) {
     int i;
     for (i = 0; i < nup; i++) lua_pushvalue(L, -nup);
@@ -43,7 +45,8 @@ static inline void luaL_setfuncs(lua_State *L, const luaL_Reg *l, int nup) {
   lua_pop(L, nup);
 }
 
-static inline const char *luaL_tolstring(lua_State *L, int i, size_t *size) {
+#  define luaL_tolstring desist__tolstring
+static inline const char *desist__tolstring(lua_State *L, int i, size_t *size) {
   if (!luaL_callmeta(L, i, "__tostring")) {
     switch (lua_type(L, i)) {
     case LUA_TNUMBER:
@@ -63,8 +66,9 @@ static inline const char *luaL_tolstring(lua_State *L, int i, size_t *size) {
   return lua_tolstring(L, -1, size);
 }
 
-static inline void luaL_traceback(lua_State *L, lua_State *of,
-                                  const char *message, int level) {
+#  define luaL_traceback desist__traceback
+static inline void desist__traceback(lua_State *L, lua_State *of,
+                                     const char *message, int level) {
   (void)of;
   (void)level;
   lua_pushstring(L, message == NULL ? "" : message);
@@ -117,17 +121,12 @@ static inline int lua_setiuservalue(lua_State *L, int i, int n) {
   return 1;
 }
 
+#  include <stdio.h>
+
 static inline void lua_warning(lua_State *L, const char *text, int more) {
   (void)L;
-  lua_writestringerror("%s", text);
-  if (!more) lua_writestringerror("%s", "\n");
+  (void)fprintf(stderr, more ? "%s" : "%s\n", text);
 }
-
-#  if !defined(lua_writestringerror)
-#    include <stdio.h>
-#    define lua_writestringerror(format, text) \
-      (fprintf(stderr, (format), (text)), fflush(stderr))
-#  endif
 
 #endif
 

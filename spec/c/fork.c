@@ -167,7 +167,11 @@ TEST_WITH_THREADS(forking_in_the_middle_of_everything) {
   for (i = 0; i < 3; i++) busy[i].thread = thread_start(be_busy, &busy[i]);
   for (i = 0; i < rounds; i++) {
     begin();
-    desist_source_cancel_after(source, MS(2));
+    desist_source_cancel_after(source, MS(1));
+    /* About then, so that the service thread may be at any point of its work. */
+    if (i % 2)
+      while (desist_token_remaining(token) > dice(20000)) {
+      }
     child = start_child(use_what_was_armed);
     end_child(child);
     expect_deadline();
