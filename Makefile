@@ -214,6 +214,9 @@ spec-%: spec/%_spec.lua $(module)
 	$(step) $(SUITE)lua/$* $(LIMIT) env $(lua_env) $(WRAP) $(LUA) \
 	  $(LUA_OPTIONS) /usr/bin/busted --output=TAP --verbose $<
 
+# Two jobs, unless the user said how many.
+jobs = $(if $(filter -j%,$(MAKEFLAGS)),,-j2)
+
 setup = @sh .ci/setup.sh
 to_build := cc lua5.4 lua.h
 to_test := $(to_build) busted luv luarocks pkg-config c++
@@ -245,9 +248,9 @@ test:
 test-steps: specs run test-variants test-packages
 
 test-variants:
-	$(step) nothreads/build 300 $(MAKE) VARIANT=nothreads lib module
+	$(step) nothreads/build 300 $(MAKE) $(jobs) VARIANT=nothreads lib module
 	@+$(MAKE) run VARIANT=nothreads SUITE=nothreads/ RUN="$(without_threads)"
-	$(step) cxx/build 300 $(MAKE) VARIANT=cxx lib module
+	$(step) cxx/build 300 $(MAKE) $(jobs) VARIANT=cxx lib module
 
 test-packages: all
 	$(step) rock $(LIMIT) sh .ci/check_rock.sh
@@ -283,12 +286,19 @@ asan-steps:
 	  RUN="$(filter-out $(spec_oom),$(programs))" STRESS_SECONDS=3
 	@+$(MAKE) -k specs VARIANT=asan SUITE=asan/ WRAP="$(preload)"
 	@+$(MAKE) -k specs VARIANT=asan SUITE=asan-collecting/ WRAP="$(preload)" \
-	  LUA_OPTIONS="$(busy_collector)"
+	  LUA_OPTIONS="$(call collecting,10)" SPECS="$(specs_small)"
+	@+$(MAKE) -k specs VARIANT=asan SUITE=asan-collecting/ WRAP="$(preload)" \
+	  LUA_OPTIONS="$(call collecting,104)" SPECS="$(specs_big)"
 
-# Stock lua5.4 with the runtime preloaded; once more with a collector that
-# never rests.
+# Stock lua5.4 with the runtime preloaded. Once more with a collector that
+# never rests; where there is so much to collect that this takes minutes, with
+# one that begins anew after each 4 % of growth. (The examples are processes of
+# their own, with their own collectors.)
 preload = $(still) env LD_PRELOAD=$(shell $(CC) -print-file-name=libasan.so)
-busy_collector := -e 'collectgarbage(\"incremental\", 10, 1000)'
+collecting = -e 'collectgarbage(\"incremental\", $(1), 1000)'
+specs_big := $(filter clock effective_deadline handle linked_all long_lived \
+  misuse order,$(SPECS))
+specs_small := $(filter-out examples $(specs_big),$(SPECS))
 
 # Every allocation failing in turn, and nothing lost.
 oom:
@@ -328,7 +338,7 @@ lint-steps: all
 	$(step) lint/cppcheck $(LIMIT) cppcheck --quiet --error-exitcode=1 \
 	  --enable=warning,portability,performance --std=c11 --inline-suppr \
 	  --suppressions-list=.ci/cppcheck.txt -Isrc src
-	$(step) lint/clang 300 $(MAKE) VARIANT=clang lib module programs
+	$(step) lint/clang 300 $(MAKE) $(jobs) VARIANT=clang lib module programs
 	$(step) lint/analyze 300 clang --analyze --analyzer-output text \
 	  -Xclang -analyzer-werror -std=gnu11 -Isrc $(lua_cflags) $(wildcard src/*.c)
 	$(step) lint/layers $(LIMIT) $(LUA) .ci/lint.lua layers
@@ -357,9 +367,18 @@ check:
 	$(setup) 'make check' $(to_test) $(to_lint) valgrind
 	$(call suite,check)
 
-# One after the other: two of them may build in one folder.
+# Two of the parts that build in one folder never run at the same time.
 check-steps:
-	@+status=0; for part in lint test race asan oom valgrind; do \
+	@+$(MAKE) -k $(jobs) all programs || true
+	@+status=0; \
+	$(MAKE) -k lint-steps || status=1; \
+	$(MAKE) -k test-steps || status=1; \
+	$(MAKE) -k $(jobs) race-steps memory-steps || status=1; \
+	exit $$status
+
+.PHONY: memory-steps
+memory-steps:
+	@+status=0; for part in asan oom valgrind; do \
 	  $(MAKE) -k $$part-steps || status=1; \
 	done; exit $$status
 

@@ -1,7 +1,8 @@
 #!/bin/sh
 # check_rock.sh: LuaRocks makes the rock from a copy of the sources, into a
 # tree of its own, offline; then a script requires the module from there and
-# from nowhere else.
+# from nowhere else. What it exports is checked as well: LuaRocks compiles with
+# flags of its own.
 set -e
 
 build=$PWD/build/rock-build tree=$PWD/build/rock
@@ -12,6 +13,8 @@ cp -R src lua rockspec LICENSE "$build"
 (cd "$build" &&
   luarocks --lua-version=5.4 --tree "$tree" make \
     rockspec/desist-scm-1.rockspec --deps-mode=none)
+
+lua5.4 .ci/lint.lua exports "$tree/lib/lua/5.4/desist/core.so" core
 
 LUA_PATH="$tree/share/lua/5.4/?.lua;$tree/share/lua/5.4/?/init.lua" \
 LUA_CPATH="$tree/lib/lua/5.4/?.so" \

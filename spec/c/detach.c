@@ -86,6 +86,27 @@ TEST(a_detached_deadline_goes_when_nobody_sees_it_any_more) {
   CHECK_INT(ran, 0);
 }
 
+TEST(a_detached_deadline_goes_with_the_link_that_saw_it) {
+  desist_clock *clock = desist_clock_create(0);
+  long live = MEMORY_GET(live);
+  int way;
+  for (way = 0; way < 4; way++) {
+    desist_source *source = desist_source_create_on(clock);
+    desist_source *link = link_any(desist_source_token(source), NULL);
+    desist_source_cancel_after(source, 10);
+    desist_source_detach(source);
+    CHECK_INT(desist_token_deadline(desist_source_token(link)), 10);
+    if (way == 1) desist_source_close(link);
+    if (way == 2) desist_source_cancel(link, NULL);
+    if (way == 3)
+      desist_source_detach(link);
+    else
+      desist_source_release(link);
+    CHECK_LIVE(live);
+  }
+  desist_clock_release(clock);
+}
+
 TEST(a_detached_link_runs_its_registration) {
   desist_source *input = desist_source_create();
   desist_source *link = link_any(desist_source_token(input), NULL);

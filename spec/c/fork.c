@@ -106,9 +106,10 @@ TEST_WITH_THREADS(a_grandchild_works_as_well) {
 
 static atomic_bool over;
 
-/* With a node that is not on the thread's stack, which no child has. */
+/* Nothing of it is on the thread's stack, which no child has. */
 struct busy {
   pthread_t thread;
+  desist_source *root, *link;
   desist_registration node;
   int count;
 };
@@ -118,16 +119,16 @@ struct busy {
 static void *be_busy(void *data) {
   struct busy *busy = data;
   while (!atomic_load(&over)) {
-    desist_source *root = desist_source_create();
-    desist_source *link = link_any(desist_source_token(root), NULL);
-    desist_register(desist_source_token(link), &busy->node, count_call,
+    busy->root = desist_source_create();
+    busy->link = link_any(desist_source_token(busy->root), NULL);
+    desist_register(desist_source_token(busy->link), &busy->node, count_call,
                     &busy->count);
-    desist_source_cancel_after(link, dice(2) ? MS(1) / 20 : MS(1));
+    desist_source_cancel_after(busy->link, dice(2) ? MS(1) / 20 : MS(1));
     dawdle();
     desist_unregister_wait(&busy->node);
-    desist_source_cancel(root, NULL);
-    desist_source_release(link);
-    desist_source_release(root);
+    desist_source_cancel(busy->root, NULL);
+    desist_source_release(busy->link);
+    desist_source_release(busy->root);
   }
   return NULL;
 }

@@ -138,4 +138,19 @@ TEST(the_version_is_the_headers) {
 
 TEST(nothing_is_left) { CHECK_LIVE(0); }
 
+TEST(cancelling_lets_go_of_the_deadline) {
+  desist_clock *clock = desist_clock_create(0);
+  long live = MEMORY_GET(live);
+  desist_source *source = desist_source_create_on(clock);
+  desist_source *link = link_any(desist_source_token(source), NULL);
+  CHECK(desist_source_cancel_after(source, 10));
+  CHECK(desist_source_cancel_after(link, 10));
+  CHECK(desist_source_cancel(source, NULL));
+  CHECK(desist_token_deadline(desist_source_token(link)) == DESIST_NEVER);
+  desist_source_release(link);
+  desist_source_release(source);
+  CHECK_LIVE(live);
+  desist_clock_release(clock);
+}
+
 CHECK_MAIN()
