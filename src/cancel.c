@@ -4,9 +4,9 @@
 ** First all that hangs on the source is marked. A walk down the links, depth
 ** first, flips the flags on its way back: what is below reads cancelled before
 ** what is above. A second walk, in running order, settles for each link the
-** input through which it has its turn, the first one met, and takes it out of
-** all others. The second phase of the cancellation walks the lists once more,
-** emptying them and running what it finds.
+** input through which it has its turn: the first one met. The second phase of
+** the cancellation walks the lists once more, emptying them and running what
+** it finds; a link met elsewhere than where it has its turn is passed over.
 **
 ** One thread at a time marks a graph: it holds the marking lock, so no two
 ** cancellations that meet in a graph see each other's halves. While it flips
@@ -106,18 +106,6 @@ static void flip_all_locked(desist_source *root, desist_reason *reason) {
   announce_locked(root);
 }
 
-/* Takes a link out of all its inputs' lists but one. */
-static void leave_others(desist__linked *link, size_t but) {
-  size_t count = desist__link_count(link);
-  size_t i;
-  for (i = 0; i < count; i++) {
-    desist__node *node = &link->inputs[i];
-    desist_source *input = desist__owner(node);
-    if (i == but || input == NULL) continue;
-    if (desist__link_unlist(input, node)) desist__release(input);
-  }
-}
-
 static bool is_fresh(desist__node *node) {
   return (desist__kind(node) & DESIST__LINK) != 0 &&
          (desist__flags(&desist__link_of(node)->source) & DESIST__FRESH) != 0;
@@ -134,14 +122,11 @@ static desist__node *next_fresh(desist_source *source, desist__node *node) {
 
 /* This is where it has its turn. */
 static void settle(desist_source *link, desist__node *node) {
-  desist__linked *linked = desist__linked_of(link);
-  size_t index = (size_t)(node - linked->inputs);
   desist__lock_acquire(&link->lock);
   desist__flag_locked(link, 0, DESIST__FRESH);
-  link->live = (uint32_t)index;
+  link->live = (uint32_t)(node - desist__linked_of(link)->inputs);
   announce_locked(link);
   desist__lock_release(&link->lock);
-  leave_others(linked, index);
 }
 
 /* A link that is marked is taken from where it has its turn by this thread

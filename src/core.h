@@ -16,9 +16,8 @@
 **  #3 A link keeps a memory reference on each input until it has finished. So
 **     its node may always be taken out of the input's list, under the input's
 **     lock.
-**  #4 A source is marked cancelled by exactly one thread, which delivers it.
-**     When that thread has marked all, a link is in no list but in that of the
-**     input through which it has its turn.
+**  #4 A source is marked cancelled by exactly one thread, which delivers it: a
+**     link when it comes, in its walk, to the input it was settled on.
 **  #5 refs == 0 is death: nothing takes a reference from there.
 **  #6 A link reads cancelled no later than the input that cancels it.
 **

@@ -127,6 +127,19 @@ TEST(a_link_of_any_is_born_cancelled_by_the_first_in_the_array) {
   drop(3);
 }
 
+TEST(a_link_born_cancelled_knows_where_it_began) {
+  desist_source *root = desist_source_create();
+  desist_source *middle = link_any(desist_source_token(root), NULL);
+  desist_source *late;
+  desist_source_cancel(root, NULL);
+  late = link_any(desist_source_token(middle), NULL);
+  CHECK(desist_token_origin(desist_source_token(late)) ==
+        desist_source_token(root));
+  desist_source_release(late);
+  desist_source_release(middle);
+  desist_source_release(root);
+}
+
 TEST(duplicates_count_once) {
   desist_source *any, *all;
   desist_token *inputs[5];

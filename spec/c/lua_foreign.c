@@ -158,4 +158,26 @@ TEST(a_state_ends_with_everything_alive) {
   CHECK_LIVE(0);
 }
 
+static void hold_up(void *data, desist_reason *reason) {
+  (void)data, (void)reason;
+  check_sleep(50000000);
+}
+
+/* The service thread is busy with the host's callback, which is newer, when
+** the flag is true already. */
+TEST(wait_returns_when_the_callbacks_have_run) {
+  desist_source *source;
+  desist_registration node;
+  begin("source = desist.source() token = source:token()\n"
+        "token:register(add) handle = source:handle()");
+  source = shared();
+  desist_register(desist_source_token(source), &node, hold_up, NULL);
+  CHECK(lua_do(L,
+               "source:cancel_after(0.01) assert(token:wait(20))\n"
+               "assert(count == 1, 'not run')",
+               0));
+  desist_source_release(source);
+  end();
+}
+
 CHECK_MAIN()
