@@ -237,8 +237,11 @@ bench:
 
 # --- test -------------------------------------------------------------------
 
-# Tests that need threads leave themselves out, stress programs are all threads.
+# For a build without threads. In the programs the tests that need threads leave
+# themselves out.
 without_threads := $(filter-out stress_% lua_%,$(programs))
+specs_without_threads := $(filter-out descriptor examples readme signal \
+  states% wakeup,$(SPECS))
 
 .PHONY: test test-steps test-variants test-packages
 test:
@@ -249,7 +252,8 @@ test-steps: specs run test-variants test-packages
 
 test-variants:
 	$(step) nothreads/build 300 $(MAKE) $(jobs) VARIANT=nothreads lib module
-	@+$(MAKE) run VARIANT=nothreads SUITE=nothreads/ RUN="$(without_threads)"
+	@+$(MAKE) -k run specs VARIANT=nothreads SUITE=nothreads/ RUN="$(without_threads)" \
+	  SPECS="$(specs_without_threads)"
 	$(step) cxx/build 300 $(MAKE) $(jobs) VARIANT=cxx lib module
 
 test-packages: all

@@ -330,7 +330,10 @@ void desist__fire(desist__extra *due, const desist__runner *runner,
                   bool gated) {
   desist__extra *extra;
   bool again;
-  if (gated) desist__mutex_lock(&gate_lock);
+  if (gated) {
+    desist__mutex_lock(&gate_lock);
+    due = desist__service_take();
+  }
   desist__mutex_lock(&marking_lock);
   for (extra = due; extra != NULL; extra = extra->next_due)
     extra->marked = mark(extra->source, &desist__deadline, true, extra, &again);

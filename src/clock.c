@@ -2,9 +2,10 @@
 ** clock.c: deadlines, on manual clocks and on the real one.
 **
 ** An armed deadline keeps a reference on its source, which goes to the thread
-** that fires it. Arming and disarming hold the source's lock, and so do the
-** flags' changes: nothing stays armed on what is finished, and what was
-** disarmed in time never fires. The clock's lock is taken last of all locks.
+** that fires it. Arming, disarming and firing hold the source's lock, as do
+** changes of the flags: what was disarmed in time never fires. Closing disarms
+** after the flag: nothing is armed any more then. The clock's lock is taken
+** last of all locks.
 */
 #include "core.h"
 
@@ -32,10 +33,11 @@ static void add_locked(desist_clock *clock, desist__extra *extra,
   if (clock == &desist__real) desist__service_hurry_locked(time);
 }
 
-bool desist__arm(desist_source *source, int64_t time) {
+static bool arm(desist_source *source, int64_t time,
+                const desist__runner *runner) {
   desist__extra *extra = desist__extra_make(source);
   desist_clock *clock;
-  bool fit;
+  bool fit, past = false;
   if (extra == NULL) return false;
   clock = desist__clock_of(source);
   if (clock == &desist__real && !desist__service_start()) return false;
@@ -43,10 +45,12 @@ bool desist__arm(desist_source *source, int64_t time) {
   fit = !is_over_locked(source);
   if (fit) {
     desist__mutex_lock(&clock->lock);
-    if (!clock->dead) add_locked(clock, extra, time);
+    past = clock != &desist__real && time <= clock->now;
+    if (!past && !clock->dead) add_locked(clock, extra, time);
     desist__mutex_unlock(&clock->lock);
   }
   desist__lock_release(&source->lock);
+  if (past) return desist__cancel(source, &desist__deadline, runner);
   return fit;
 }
 
@@ -68,7 +72,6 @@ bool desist__take_due(desist__extra *extra) {
   bool due;
   desist__mutex_lock(&clock->lock);
   due = extra->armed == DESIST__DUE;
-  if (due) desist__store_release(&extra->armed, (uint8_t)DESIST__DISARMED);
   desist__mutex_unlock(&clock->lock);
   return due;
 }
@@ -94,7 +97,7 @@ bool desist__cancel_at(desist_source *source, int64_t time,
   if (time == DESIST_NEVER) return disarm_only(source);
   if (time <= desist_clock_now(desist__clock_of(source)))
     return desist__cancel(source, &desist__deadline, runner);
-  return desist__arm(source, time);
+  return arm(source, time, runner);
 }
 
 bool desist__cancel_after(desist_source *source, int64_t nanoseconds,
@@ -106,7 +109,7 @@ bool desist__cancel_after(desist_source *source, int64_t nanoseconds,
   if (nanoseconds == DESIST_NEVER) return disarm_only(source);
   now = desist_clock_now(desist__clock_of(source));
   if (now > 0 && nanoseconds >= DESIST_NEVER - now) return disarm_only(source);
-  return desist__arm(source, now + nanoseconds);
+  return arm(source, now + nanoseconds, runner);
 }
 
 bool desist_source_cancel_after(desist_source *source, int64_t nanoseconds) {
@@ -145,15 +148,18 @@ void desist_clock_retain(desist_clock *clock) {
   if (clock != NULL) desist__count_up(&clock->handles);
 }
 
+static desist__extra *extra_of_alarm(desist__alarm *alarm) {
+  return (desist__extra *)(void *)((char *)alarm -
+                                   offsetof(desist__extra, alarm));
+}
+
 desist__extra *desist__take_due_locked(desist_clock *clock, int64_t time,
                                        bool one_moment) {
   desist__extra *due = NULL;
   desist__extra **end = &due;
   desist__alarm *alarm;
   while ((alarm = desist__wheel_take(&clock->wheel, time)) != NULL) {
-    desist__extra *extra =
-        (desist__extra *)(void *)((char *)alarm -
-                                  offsetof(desist__extra, alarm));
+    desist__extra *extra = extra_of_alarm(alarm);
     desist__store_release(&extra->armed, (uint8_t)DESIST__DUE);
     extra->next_due = NULL;
     *end = extra;
@@ -165,18 +171,19 @@ desist__extra *desist__take_due_locked(desist_clock *clock, int64_t time,
 
 /* Nothing moves the clock any more: what is armed never fires. */
 static void disarm_all(desist_clock *clock) {
-  desist__extra *due;
+  desist__alarm *alarm;
   desist__mutex_lock(&clock->lock);
   clock->dead = true;
-  due = desist__take_due_locked(clock, INT64_MAX, false);
-  desist__mutex_unlock(&clock->lock);
-  while (due != NULL) {
-    desist_source *source = due->source;
-    (void)desist__take_due(due);
-    due = due->next_due;
+  while ((alarm = desist__wheel_take(&clock->wheel, INT64_MAX)) != NULL) {
+    desist__extra *extra = extra_of_alarm(alarm);
+    desist_source *source = extra->source;
+    desist__store_release(&extra->armed, (uint8_t)DESIST__DISARMED);
+    desist__mutex_unlock(&clock->lock);
     desist__reconsider(source);
     desist__release(source);
+    desist__mutex_lock(&clock->lock);
   }
+  desist__mutex_unlock(&clock->lock);
 }
 
 void desist_clock_release(desist_clock *clock) {
@@ -195,12 +202,15 @@ int64_t desist_clock_now(const desist_clock *clock) {
   return now;
 }
 
-bool desist__clock_set(desist_clock *clock, int64_t time,
-                       const desist__runner *runner) {
+bool desist__clock_move(desist_clock *clock, int64_t time, bool by,
+                        const desist__runner *runner) {
   bool fit;
   if (clock == NULL || clock == &desist__real) return false;
   desist__clock_retain(clock); /* a callback may drop the last handle */
   desist__mutex_lock(&clock->lock);
+  if (by)
+    time = clock->now > 0 && time > INT64_MAX - clock->now ? INT64_MAX
+                                                           : clock->now + time;
   fit = !clock->moving && time >= clock->now;
   if (fit) {
     desist__extra *due;
@@ -220,14 +230,9 @@ bool desist__clock_set(desist_clock *clock, int64_t time,
 }
 
 bool desist_clock_set(desist_clock *clock, int64_t time) {
-  return desist__clock_set(clock, time, NULL);
+  return desist__clock_move(clock, time, false, NULL);
 }
 
 bool desist_clock_advance(desist_clock *clock, int64_t nanoseconds) {
-  int64_t now;
-  if (clock == NULL || nanoseconds < 0) return false;
-  now = desist_clock_now(clock);
-  return desist_clock_set(clock, now > 0 && nanoseconds > INT64_MAX - now
-                                     ? INT64_MAX
-                                     : now + nanoseconds);
+  return nanoseconds >= 0 && desist__clock_move(clock, nanoseconds, true, NULL);
 }

@@ -25,9 +25,10 @@
 ** `refs`. The others: tokens, links on the source (#3), links that it began
 ** the cancellation of, an armed deadline, a delivery in progress.
 **
-** Lock order: marking lock, then sources from inputs to links, then one of:
-** a clock's lock, an inbox's lock, the events' lock. The other locks
-** (running, handles, descriptors) are taken with none of these held.
+** Lock order: the gate (cancel.c); the marking lock; a descriptor's making;
+** sources, from inputs to links; then any one of: a clock's, an inbox's, the
+** catchers', a shard's of running.c, a waiter's. The events' lock comes last.
+** Waiters' and handles' tables: with no lock of a source held.
 ** No lock is held while a callback runs.
 */
 #ifndef DESIST_CORE_H
@@ -201,11 +202,11 @@ static inline bool desist__is_listed(const desist__node *node) {
 
 /*
 ** Takes out all registrations and, if `links`, hands out the links' nodes in
-** a chain by `next`; waiters stay if `keep_waiters`. May let go of the lock
-** for a moment (#2).
+** a chain by `next`; waiters stay if `keep_waiters`. What somebody else makes
+** BUSY he takes out; `wait`: lets go of the lock until that is done (#2).
 */
 desist__node *desist__list_drop_locked(desist_source *source, bool links,
-                                       bool keep_waiters);
+                                       bool keep_waiters, bool wait);
 
 /* --- Links (link.c) --- */
 
@@ -289,8 +290,6 @@ struct desist_clock {
   desist__wheel wheel;
 };
 
-/* False: no thread or no memory. Cancelled or closed: false. */
-bool desist__arm(desist_source *source, int64_t time);
 /* True: the deadline's reference is to be given back. One that is due keeps
 ** it, for the thread that fires it. */
 bool desist__disarm(desist__extra *extra);
@@ -311,6 +310,8 @@ bool desist__service_start(void);
 void desist__service_hurry_locked(int64_t time);
 /* Without threads: looks at the deadlines here and now. */
 void desist__service_poll(void);
+/* What is due now; under the gate, so that no child loses it. */
+desist__extra *desist__service_take(void);
 void desist__service_before_fork(void);
 void desist__service_after_fork(bool child);
 
@@ -322,6 +323,8 @@ bool desist__catcher_end(struct desist__catcher *catcher);
 void desist__catcher_free(struct desist__catcher *catcher);
 /* Cancels what a signal was caught for; without threads in service_poll. */
 void desist__signals_serve(void);
+/* Whether any signal is waited for. */
+bool desist__signals_expected(void);
 void desist__signals_stop(void);
 void desist__signals_before_fork(void);
 void desist__signals_after_fork(bool child);

@@ -95,7 +95,8 @@ static void own_deadline(const desist_source *source, int64_t *time,
     now = desist_clock_now(clock);
     *time = at;
     *left = at <= now ? 0 : (int64_t)((uint64_t)at - (uint64_t)now);
-    if (*left < 0) *left = DESIST_NEVER - 1; /* wider than the type */
+    if (*left < 0 || *left == DESIST_NEVER) /* wider than the type */
+      *left = DESIST_NEVER - 1;
   }
 }
 
@@ -227,5 +228,5 @@ int64_t desist_token_remaining(const desist_token *token) {
   int64_t time, left;
   if (desist_token_is_cancelled(token)) return 0;
   (void)desist__effective(token, &time, &left);
-  return left;
+  return left == DESIST_NEVER && desist_token_is_cancelled(token) ? 0 : left;
 }

@@ -23,6 +23,11 @@
 **
 ** Time. int64_t nanoseconds; moments are read off the source's clock.
 **
+** Fork. The child works: deadlines fire there, armed before or after, and it
+** has descriptors of its own under the same numbers. What another thread was
+** just working on at the moment of the fork (a callback it was running, a
+** manual clock it was moving, an inbox it was filling) is lost to the child.
+**
 ** Order of a cancellation:
 **   1. the source and all that is linked to it, transitively, read cancelled,
 **      and their descriptors are readable, before the first callback runs;
@@ -121,7 +126,8 @@ DESIST_API desist_source *desist_source_create_on(desist_clock *clock);
 ** Duplicates count once.
 **
 ** The link keeps its inputs' memory, not their sources, alive. When it is
-** cancelled, closed or gone it has left every input. Its own deadline is on
+** closed or gone, or cancelled and its callbacks have run, it has left every
+** input. Its own deadline is on
 ** the clock that its inputs share, else on the real one. NULL: out of memory.
 */
 DESIST_API desist_source *desist_source_create_linked(
@@ -248,7 +254,7 @@ DESIST_API desist_token *desist_token_origin(const desist_token *token);
 
 /*
 ** Blocks this thread until cancelled (true) or the time is up (false); a
-** negative limit is none. Without a limit, on what can never be cancelled:
+** negative limit is none, nor is DESIST_NEVER. Without a limit, on what can never be cancelled:
 ** false at once. Closing wakes waiters, who return false; with a limit, they
 ** wait until the time is up. Needs no memory and no descriptor.
 */
@@ -277,7 +283,7 @@ DESIST_API int desist_token_fd(desist_token *token);
 DESIST_API int64_t desist_token_deadline(const desist_token *token);
 DESIST_API int64_t desist_token_remaining(const desist_token *token);
 
-/* Borrowed; NULL: has none. */
+/* Borrowed, until the source is given another; NULL: has none. */
 DESIST_API const char *desist_token_name(const desist_token *token);
 
 /* --- Registrations ----------------------------------------------------- */
@@ -360,7 +366,7 @@ DESIST_API int64_t desist_clock_now(const desist_clock *clock);
 ** is due at one moment is marked cancelled before the first callback of that
 ** moment runs); callbacks run before the call returns. A deadline armed by one
 ** of them within the span fires in the same call. False, and nothing moved:
-** backwards, from inside its own movement, or NULL. Past the clock's end: to
+** backwards, while it is moving (from inside, or by another thread), or NULL. Past the clock's end: to
 ** its end.
 */
 DESIST_API bool desist_clock_advance(desist_clock *clock, int64_t nanoseconds);

@@ -177,9 +177,9 @@ static void join_all(desist__linked *link, desist_token *const *inputs,
     if (result == DEAD_INPUT && mode == DESIST_LINK_ANY) result = JOINED;
   }
   /* REACHED: who marked it has its turn to give, and then leaves the rest. */
-  if (result == DEAD_INPUT ? desist__link_input_died(link)
-                           : result == STOP && (desist__flags(&link->source) &
-                                                DESIST__REACHED) == 0)
+  if (result == STOP ? (desist__flags(&link->source) & DESIST__REACHED) == 0
+                     : (mode == DESIST_LINK_ANY || result == DEAD_INPUT) &&
+                           desist__link_input_died(link))
     desist__link_leave(link);
 }
 
@@ -225,7 +225,8 @@ desist_source *desist_source_create_linked(desist_token *const *inputs,
     cancel_by_locked(link, by);
     desist__lock_release(&link->source.lock);
   } else {
-    if (mode == DESIST_LINK_ALL) link->source.live = (uint32_t)used;
+    /* ANY: one for the maker, so that it does not end before it is made. */
+    link->source.live = mode == DESIST_LINK_ALL ? (uint32_t)used : 1;
     join_all(link, inputs, count, mode);
   }
   return &link->source;

@@ -30,23 +30,19 @@ bool desist__list_ended_locked(desist_source *source) {
   return true;
 }
 
-/* Tells the registration's owner, as its kind asks for; it is out of the list.
-** Returns an inbox whose host is to be told. */
-static desist__inbox *drop_locked(desist__node *node, unsigned kind) {
+/* Tells the registration's owner, as its kind asks for; it is out of the
+** list. */
+static void drop_locked(desist__node *node, unsigned kind) {
   desist_registration *registration = (desist_registration *)(void *)node;
-  desist__inbox *tell = NULL;
-  if (kind == DESIST__WAITER) {
+  if (kind == DESIST__WAITER)
     desist__waiter_wake((desist__waiter *)(void *)node);
-  } else if (kind == DESIST__WATCH) {
-    desist__watch *watch = (desist__watch *)(void *)node;
-    if (desist__inbox_push(watch, true)) tell = watch->inbox;
-  }
+  else if (kind == DESIST__WATCH)
+    (void)desist__inbox_push((desist__watch *)(void *)node, true);
   desist__store_release(&registration->state_, (uintptr_t)DESIST__IDLE);
-  return tell;
 }
 
 desist__node *desist__list_drop_locked(desist_source *source, bool links,
-                                       bool keep_waiters) {
+                                       bool keep_waiters, bool wait) {
   desist__node *chain = NULL;
   desist__node *node = source->first;
   unsigned turns = 0;
@@ -60,18 +56,10 @@ desist__node *desist__list_drop_locked(desist_source *source, bool links,
         chain = node;
       }
     } else if (!(keep_waiters && kind == DESIST__WAITER)) {
-      uintptr_t *state = &((desist_registration *)(void *)node)->state_;
-      if (desist__claim_node(state)) {
-        desist__inbox *tell;
+      if (desist__claim_node(&((desist_registration *)(void *)node)->state_)) {
         desist__list_remove_locked(source, node);
-        tell = drop_locked(node, kind);
-        if (tell != NULL) {
-          desist__lock_release(&source->lock);
-          desist__inbox_tell(tell);
-          desist__lock_acquire(&source->lock);
-          next = source->first;
-        }
-      } else { /* being unregistered: let it go, and start anew */
+        drop_locked(node, kind);
+      } else if (wait) { /* being unregistered: let it go, and start anew */
         desist__lock_release(&source->lock);
         desist__relax(turns++);
         desist__lock_acquire(&source->lock);

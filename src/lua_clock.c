@@ -44,14 +44,14 @@ static int clock_now(lua_State *L) {
 }
 
 /* Errors of the callbacks go to the handler, as for every deadline. */
-static int move(lua_State *L, clock_box *box, int64_t time) {
+static int move(lua_State *L, clock_box *box, int64_t time, bool by) {
   host *owner = desist__host_of(L);
   desist__call call;
   bool moved;
   lua_pushliteral(L, "deadline exceeded");
   desist__call_begin(&call, L, owner, 0);
   call.to_handler = true;
-  moved = desist__clock_set(box->core, time, &call.runner);
+  moved = desist__clock_move(box->core, time, by, &call.runner);
   desist__call_end(&call);
   if (!moved) return luaL_error(L, "the clock is moving already");
   return 0;
@@ -59,10 +59,7 @@ static int move(lua_State *L, clock_box *box, int64_t time) {
 
 static int clock_advance(lua_State *L) {
   clock_box *box = check(L);
-  int64_t span = desist__check_duration(L, 2);
-  int64_t now = desist_clock_now(box->core);
-  return move(L, box,
-              now > 0 && span > INT64_MAX - now ? INT64_MAX : now + span);
+  return move(L, box, desist__check_duration(L, 2), true);
 }
 
 static int clock_set(lua_State *L) {
@@ -76,7 +73,7 @@ static int clock_set(lua_State *L) {
                         "a clock never goes backwards: %f expected "
                         "or later, got %f",
                         (lua_Number)desist__seconds(now), lua_tonumber(L, 2)));
-  return move(L, box, time);
+  return move(L, box, time, false);
 }
 
 static int clock_gc(lua_State *L) {

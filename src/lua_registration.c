@@ -64,6 +64,7 @@ static void check_callable(lua_State *L, int index) {
 ** registration above them is the result. */
 static int run_now(lua_State *L, int arguments) {
   int i;
+  desist__see_whole(desist__check_token(L, 1)->core);
   luaL_checkstack(L, arguments + 4, NULL);
   for (i = 0; i <= arguments; i++) lua_pushvalue(L, 2 + i);
   desist__push_reason(L, 1);

@@ -71,6 +71,8 @@ static int token_remaining(lua_State *L) {
     left = 0;
   else if (!desist__effective(box->core, &time, &left))
     return desist__no_memory(L);
+  else if (left == DESIST_NEVER && desist_token_is_cancelled(box->core))
+    left = 0; /* just now */
   lua_pushnumber(L, left == DESIST_NEVER ? (lua_Number)HUGE_VAL
                                          : (lua_Number)desist__seconds(left));
   return 1;

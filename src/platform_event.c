@@ -80,6 +80,12 @@ int desist__event_create(desist__event *event, bool lasting) {
   return 0;
 }
 
+static void close_both(desist__event *event) {
+  if (event->fd >= 0) (void)close(event->fd);
+  if (event->write_fd != event->fd) (void)close(event->write_fd);
+  event->fd = event->write_fd = -1;
+}
+
 void desist__event_destroy(desist__event *event) {
   desist__mutex_lock(&events_lock);
   if (event->next != NULL) event->next->previous = event->previous;
@@ -88,36 +94,39 @@ void desist__event_destroy(desist__event *event) {
   else
     events = event->next;
   desist__mutex_unlock(&events_lock);
-  (void)close(event->fd);
-  if (event->write_fd != event->fd) (void)close(event->write_fd);
+  close_both(event);
 }
 
 void desist__event_set(desist__event *event, bool set) {
   desist__mutex_lock(&events_lock);
   if (set != event->set) {
     event->set = set;
-    if (set)
+    if (event->fd < 0) {
+      /* lost in fork */
+    } else if (set) {
       raise_locked(event);
-    else
+    } else {
       lower_locked(event);
+    }
   }
   desist__mutex_unlock(&events_lock);
 }
 
 void desist__event_before_fork(void) { desist__mutex_lock(&events_lock); }
 
-/* Puts `from` under the number `to`; where it cannot, closes that number, so
-** that at least nobody is told a lie. */
 static void move_fd(int from, int to) {
-  if (dup2(from, to) < 0)
-    (void)close(to);
-  else
-    (void)fcntl(to, F_SETFD, FD_CLOEXEC);
+  (void)dup2(from, to); /* which is open: cannot fail */
+  (void)fcntl(to, F_SETFD, FD_CLOEXEC);
 }
 
+/* Where none can be had there is none: better than the parent's. */
 static void renew(desist__event *event) {
   int ends[2];
-  if (open_pair(ends, event->lasting) != 0) return;
+  if (event->fd < 0) return;
+  if (open_pair(ends, event->lasting) != 0) {
+    close_both(event);
+    return;
+  }
   move_fd(ends[0], event->fd);
   if (event->write_fd != event->fd) move_fd(ends[1], event->write_fd);
   (void)close(ends[0]);

@@ -23,6 +23,8 @@
 static desist__lock lock;
 static desist__trap *tops[SIGNALS];
 static struct sigaction befores[SIGNALS]; /* while there is a trap */
+static struct sigaction bottoms[SIGNALS]; /* before the first trap ever */
+static bool known[SIGNALS];               /* bottoms */
 
 static const struct {
   int number;
@@ -89,6 +91,22 @@ static void remove_locked(desist__trap *trap, int number) {
   }
 }
 
+/*
+** There is no trap: the last one went just now, or a handler put over ours
+** goes on to the one it found. It gets what was there before us; never by way
+** of the handler in place, which may come back here.
+*/
+static void pass_on(int number) {
+  const struct sigaction *bottom = &bottoms[number];
+  if ((bottom->sa_flags & SA_SIGINFO) != 0) return; /* has no siginfo of us */
+  if (bottom->sa_handler == SIG_DFL) {
+    (void)sigaction(number, bottom, NULL);
+    (void)raise(number);
+  } else if (bottom->sa_handler != SIG_IGN) {
+    bottom->sa_handler(number);
+  }
+}
+
 static void on_signal(int number) {
   int error = errno;
   desist__trap *trap;
@@ -103,7 +121,7 @@ static void on_signal(int number) {
   if (trap != NULL)
     desist__trap_caught();
   else
-    (void)raise(number); /* the last trap went just now: for the old handler */
+    pass_on(number);
   errno = error;
 }
 
@@ -134,6 +152,8 @@ static int push_locked(desist__trap *trap, int number) {
     ours.sa_flags = SA_RESTART;
     (void)sigfillset(&ours.sa_mask);
     if (sigaction(number, &ours, &befores[number]) != 0) return errno;
+    if (!known[number]) bottoms[number] = befores[number];
+    known[number] = true;
   }
   *below(trap, number) = tops[number];
   tops[number] = trap;

@@ -45,6 +45,7 @@ void desist__cond_wait(desist__cond *cond, desist__mutex *mutex) {
 bool desist__cond_wait_until(desist__cond *cond, desist__mutex *mutex,
                              int64_t time) {
   struct timespec limit;
+  if (time < 0) time = 0;
   limit.tv_sec = (time_t)(time / 1000000000);
   limit.tv_nsec = (long)(time % 1000000000);
   return pthread_cond_timedwait(cond, mutex, &limit) != ETIMEDOUT;

@@ -46,6 +46,9 @@ typedef enum desist__watched {
 } desist__watched;
 
 desist__watched desist__watch_add(desist_token *token, desist__watch *watch);
+/* Before a callback of a token that is cancelled already: returns when nobody is
+** in the middle of marking what hangs together with it. */
+void desist__see_whole(const desist_token *token);
 /* True if because of this call it will never run. Neither the source nor the
 ** inbox knows the watch afterwards. */
 bool desist__watch_remove(desist__watch *watch);
@@ -71,8 +74,9 @@ bool desist__cancel_after(desist_source *source, int64_t nanoseconds,
                           const desist__runner *runner);
 bool desist__cancel_at(desist_source *source, int64_t time,
                        const desist__runner *runner);
-bool desist__clock_set(desist_clock *clock, int64_t time,
-                       const desist__runner *runner);
+/* To a moment, or by a duration. */
+bool desist__clock_move(desist_clock *clock, int64_t time, bool by,
+                        const desist__runner *runner);
 
 /* Looks at the real deadlines in a build without threads. */
 void desist__look(void);

@@ -62,9 +62,11 @@ size_t desist__reason_length(const desist_reason *reason) {
 }
 
 desist_reason *desist__reason_of(const desist_source *source) {
-  desist__extra *extra = desist__extra_of(source);
-  return (desist_reason *)desist__load_acquire(extra == NULL ? &source->slot
-                                                             : &extra->reason);
+  uintptr_t slot = desist__load_acquire(&source->slot); /* once: it may move */
+  if ((slot & 1) != 0)
+    slot = desist__load_acquire(
+        &((desist__extra *)(slot & ~(uintptr_t)1))->reason);
+  return (desist_reason *)slot;
 }
 
 void desist__reason_set_locked(desist_source *source, desist_reason *reason) {

@@ -31,12 +31,20 @@ static void clear(desist_registration *registration) {
   desist__store_relaxed(&registration->state_, (uintptr_t)DESIST__IDLE);
 }
 
+/* A callback runs here though another thread may be marking still: what is
+** above may lag behind (#6), and the descriptors below. */
+void desist__see_whole(const desist_token *token) {
+  const desist_source *source = desist__source_of(token);
+  if (source->link != DESIST__PLAIN ||
+      (desist__flags(source) & DESIST__LINKED) != 0)
+    desist__marking_pause();
+}
+
 static void run_now(desist_source *source, desist_registration *registration) {
   desist_callback callback = registration->callback_;
   void *data = registration->data_;
   desist__running running = { NULL, NULL, 0, 0, 0 };
-  if (source->link != DESIST__PLAIN) /* #6: its inputs may lag behind */
-    desist__marking_pause();
+  desist__see_whole(desist__token_of(source));
   desist__retain(source); /* the callback may drop the caller's reference */
   desist__running_enter(&running, registration);
   desist__store_release(&registration->state_, (uintptr_t)DESIST__TAKEN);
@@ -95,7 +103,7 @@ desist__watched desist__watch_add(desist_token *token, desist__watch *watch) {
   if (source == NULL) return DESIST__IN_VAIN;
   switch (desist__enlist(source, &watch->registration, DESIST__WATCH)) {
   case DESIST__WAS_CANCELLED:
-    if (source->link != DESIST__PLAIN) desist__marking_pause();
+    desist__see_whole(token);
     return DESIST__TOO_LATE;
   case DESIST__IS_DEAD:
     return DESIST__IN_VAIN;

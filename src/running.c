@@ -171,6 +171,9 @@ void desist__running_after_fork(bool child) {
     if (child) keep_own(&shards[i], self);
     desist__lock_release(&shards[i].lock);
   }
-  if (child) all_waiting = NULL;
+  if (child) {
+    all_waiting = NULL;
+    desist__cond_init(&waiting_wake); /* it counts those who are gone */
+  }
   desist__mutex_unlock(&waiting_lock);
 }

@@ -40,6 +40,7 @@ void desist__service_poll(void) {
 }
 
 void desist__look(void) { desist__service_poll(); }
+desist__extra *desist__service_take(void) { return NULL; }
 
 #else
 
@@ -52,19 +53,28 @@ static int64_t sleeps_until; /* the thread needs no waking before */
 void desist__look(void) {}
 void desist__service_poll(void) {}
 
+desist__extra *desist__service_take(void) {
+  desist__extra *due;
+  desist__mutex_lock(&desist__real.lock);
+  due = take_due_now_locked();
+  desist__mutex_unlock(&desist__real.lock);
+  return due;
+}
+
 static void *serve(void *unused) {
   desist__mutex *lock = &desist__real.lock;
   (void)unused;
   desist__mutex_lock(lock);
   while (!stopping) {
-    desist__extra *due = take_due_now_locked();
-    if (due != NULL) {
+    int64_t now = desist_now();
+    if (desist__wheel_next(&desist__real.wheel) <= now) {
       sleeps_until = INT64_MIN; /* awake */
       desist__mutex_unlock(lock);
-      desist__fire(due, NULL, true);
+      desist__fire(NULL, NULL, true);
       desist__mutex_lock(lock);
       continue;
     }
+    (void)desist__wheel_take(&desist__real.wheel, now);
     sleeps_until = desist__wheel_next(&desist__real.wheel);
     if (sleeps_until == DESIST_NEVER)
       desist__cond_wait(&wake, lock);

@@ -66,6 +66,14 @@ static catcher *next_caught(int *number) {
   return at;
 }
 
+bool desist__signals_expected(void) {
+  bool expected;
+  desist__mutex_lock(&catchers_lock);
+  expected = catchers != NULL;
+  desist__mutex_unlock(&catchers_lock);
+  return expected;
+}
+
 void desist__signals_serve(void) {
   catcher *caught;
   int number;
@@ -95,9 +103,9 @@ void desist__trap_caught(void) { desist__bell_ring(&bell); }
 static void *run_relay(void *unused) {
   (void)unused;
   for (;;) {
-    desist__bell_wait(&bell);
     if (desist__load_acquire(&stopping)) return NULL;
-    desist__signals_serve();
+    desist__signals_serve(); /* at once too: fork may have lost a ring */
+    desist__bell_wait(&bell);
   }
 }
 

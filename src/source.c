@@ -90,7 +90,7 @@ static desist__node *close_one(desist_source *source, bool if_live) {
   }
   live = (desist__load_relaxed(&source->flags) & DESIST__CANCELLED) == 0;
   desist__flag_locked(source, DESIST__CLOSED, 0);
-  orphans = desist__list_drop_locked(source, live, false);
+  orphans = desist__list_drop_locked(source, live, false, false);
   for (at = &orphans; (node = *at) != NULL;) {
     desist__linked *link = desist__link_of(node);
     if (desist__count_up_alive(&link->source.refs))
@@ -186,17 +186,57 @@ static void free_source(desist_source *source) {
   desist__free(source, size_of(source));
 }
 
+/* How many of the references are the source's own: of what may cancel it. */
+static uint32_t own_refs(const desist__extra *extra) {
+  uint32_t own = desist__load_acquire(&extra->armed) != DESIST__DISARMED;
+  if (extra->catcher != NULL) own++; /* ends with CANCELLED or CLOSED */
+  return own;
+}
+
+/* The caller's reference is the last besides those: nobody will see it. Its
+** inputs it leaves when it is buried: no recursion. */
+static void end_unseen(desist_source *source, desist__extra *extra) {
+  bool ends;
+  desist__lock_acquire(&source->lock);
+  ends = (desist__load_relaxed(&source->flags) &
+          (DESIST__CANCELLED | DESIST__CLOSED)) == 0 &&
+         source->first == NULL;
+  if (ends) desist__flag_locked(source, DESIST__CLOSED, 0);
+  desist__lock_release(&source->lock);
+  if (!ends) return;
+  if (desist__disarm(extra)) (void)desist__count_down(&source->refs, 1);
+  if (extra->catcher != NULL && desist__catcher_end(extra->catcher))
+    (void)desist__count_down(&source->refs, 1);
+}
+
+/* True: that was the last reference. */
+static bool count_down_seen(desist_source *source) {
+  desist__extra *extra = desist__extra_of(source);
+  uint32_t seen;
+  if (extra == NULL) return desist__count_down(&source->refs, 1) == 0;
+  do {
+    seen = desist__load_acquire(&source->refs);
+    if (seen > 1 && seen <= 3 && desist__load_acquire(&source->handles) == 0 &&
+        own_refs(extra) == seen - 1) {
+      end_unseen(source, extra);
+      seen = desist__load_acquire(&source->refs);
+    }
+  } while (!__atomic_compare_exchange_n(&source->refs, &seen, seen - 1, false,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+  return seen == 1;
+}
+
 /* One reference less; at none, it joins the dead by `first`, which is empty
 ** then: a link on it would have a reference, and its callbacks are dropped. */
 static void let_go(desist_source *source, desist_source **dead) {
-  if (desist__count_down(&source->refs, 1) != 0) return;
+  if (!count_down_seen(source)) return;
   /* As in is_bare, but marking may still look at a link. */
   if (source->link != DESIST__PLAIN ||
       desist__load_acquire(&source->first) != NULL ||
       desist__load_acquire(&source->lock) != 0) {
     desist__lock_acquire(&source->lock);
     desist__flag_locked(source, DESIST__CLOSED, 0);
-    (void)desist__list_drop_locked(source, false, false);
+    (void)desist__list_drop_locked(source, false, false, true);
     desist__lock_release(&source->lock);
   }
   source->first = (desist__node *)(void *)*dead;
@@ -294,22 +334,8 @@ void desist_token_retain(desist_token *token) {
   if (token != NULL) desist__retain(desist__source_of(token));
 }
 
-/* Whether besides the caller's reference there is only that of an armed
-** deadline or of signals, so that nobody will see it fire. */
-static bool is_unseen(desist_source *source) {
-  desist__extra *extra = desist__extra_of(source);
-  return extra != NULL && desist__load_acquire(&source->refs) == 2 &&
-         desist__load_acquire(&source->handles) == 0 &&
-         (desist__load_acquire(&extra->armed) != DESIST__DISARMED ||
-          extra->catcher != NULL) &&
-         desist__load_acquire(&source->first) == NULL;
-}
-
 void desist_token_release(desist_token *token) {
-  desist_source *source = desist__source_of(token);
-  if (source == NULL) return;
-  if (is_unseen(source)) close_if_live(source);
-  desist__release(source);
+  if (token != NULL) desist__release(desist__source_of(token));
 }
 
 desist_token *desist_source_token(desist_source *source) {
@@ -318,10 +344,14 @@ desist_token *desist_source_token(desist_source *source) {
 
 /* --- Reset --- */
 
+/* Finished ones do not count: they are about to leave. */
 static bool has_links_locked(const desist_source *source) {
-  const desist__node *node;
+  desist__node *node;
   for (node = source->first; node != NULL; node = node->next)
-    if ((desist__kind(node) & DESIST__LINK) != 0) return true;
+    if ((desist__kind(node) & DESIST__LINK) != 0 &&
+        (desist__flags(&desist__link_of(node)->source) &
+         (DESIST__CANCELLED | DESIST__CLOSED)) == 0)
+      return true;
   return false;
 }
 
@@ -339,7 +369,7 @@ bool desist_source_try_reset(desist_source *source) {
     extra = desist__extra_of(source);
     if (extra != NULL && desist__disarm(extra))
       (void)desist__count_down(&source->refs, 1); /* the caller has one */
-    (void)desist__list_drop_locked(source, false, true);
+    (void)desist__list_drop_locked(source, false, true, false);
   }
   desist__lock_release(&source->lock);
   return fit;

@@ -106,21 +106,29 @@ bool desist_token_wait(desist_token *token, int64_t nanoseconds) {
 
 #else
 
-/* Only deadlines can cancel it while this, the only thread, waits. */
+enum { NAP = 20000000 };
+
+/* Only deadlines and signals can cancel it while this, the only thread, waits:
+** it looks for them itself. */
 bool desist_token_wait(desist_token *token, int64_t nanoseconds) {
   int64_t now = desist_now();
   int64_t until = nanoseconds < 0 || nanoseconds >= DESIST_NEVER - now
                       ? DESIST_NEVER
                       : now + nanoseconds;
-  while (!desist_token_is_cancelled(token)) {
-    int64_t next = desist__wheel_next(&desist__real.wheel);
-    if (nanoseconds < 0 &&
-        (next == DESIST_NEVER || !desist_token_can_be_cancelled(token)))
+  for (;;) {
+    int64_t next;
+    desist__service_poll();
+    if (desist_token_is_cancelled(token)) return true;
+    next = desist__wheel_next(&desist__real.wheel);
+    if (until == DESIST_NEVER &&
+        (!desist_token_can_be_cancelled(token) ||
+         (next == DESIST_NEVER && !desist__signals_expected())))
       return false;
-    if (desist_now() >= until) return false;
+    now = desist_now();
+    if (now >= until) return false;
+    if (next <= now || next > now + NAP) next = now + NAP;
     desist__sleep_until(next < until ? next : until);
   }
-  return true;
 }
 
 #endif
@@ -155,7 +163,7 @@ int desist_token_fd(desist_token *token) {
   /* Who marks it may have flipped the flag and not come to this yet. */
   if ((desist__flags(source) & DESIST__CANCELLED) != 0)
     desist__event_set(&extra->event, true);
-  return extra->event.fd;
+  return extra->event.fd < 0 ? -EMFILE : extra->event.fd;
 }
 
 void desist__descriptor_before_fork(void) {
