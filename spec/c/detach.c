@@ -152,4 +152,16 @@ TEST(a_detached_link_whose_inputs_are_gone_is_given_up) {
 
 TEST(nothing_is_left) { CHECK_LIVE(0); }
 
+TEST(a_deadline_goes_with_the_last_link_that_saw_it) {
+  desist_clock *clock = desist_clock_create(0);
+  long live = MEMORY_GET(live);
+  desist_source *source = desist_source_create_on(clock);
+  desist_source *link = link_any(desist_source_token(source), NULL);
+  desist_source_cancel_after(source, 10);
+  desist_source_detach(source);
+  desist_source_release(link);
+  CHECK_LIVE(live);
+  desist_clock_release(clock);
+}
+
 CHECK_MAIN()

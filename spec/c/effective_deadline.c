@@ -249,4 +249,15 @@ TEST(without_a_token_there_is_no_deadline) {
   CHECK_INT(desist_token_remaining(NULL), DESIST_NEVER);
 }
 
+TEST(what_is_left_of_the_longest_deadline_is_not_never) {
+  desist_source *source;
+  hand = desist_clock_create(-1);
+  source = desist_source_create_on(hand);
+  CHECK(desist_source_cancel_at(source, INT64_MAX - 1));
+  CHECK_INT(deadline(source), INT64_MAX - 1);
+  CHECK_INT(desist_token_remaining(desist_source_token(source)), INT64_MAX - 1);
+  desist_source_release(source);
+  desist_clock_release(hand);
+}
+
 CHECK_MAIN()

@@ -244,4 +244,40 @@ TEST_WITH_THREADS(what_cannot_be_caught_is_refused) {
   CHECK_INT(errno, EINVAL);
 }
 
+static struct sigaction below;
+static volatile sig_atomic_t chained;
+
+static void chain(int number) {
+  if (++chained < 100) below.sa_handler(number);
+}
+
+/* As hosts do that keep the handler they found: ours among others. */
+TEST(a_handler_that_goes_on_to_ours_does_not_run_in_a_circle) {
+  struct sigaction action = { 0 };
+  desist_source *source;
+  install(SIGUSR1);
+  source = on_signal(SIGUSR1);
+  action.sa_handler = chain;
+  CHECK_INT(sigaction(SIGUSR1, &action, &below), 0);
+  chained = 0;
+  raise(SIGUSR1);
+  CHECK_SOON(cancelled(source));
+  raise(SIGUSR1);
+  CHECK_INT(chained, 2);
+  CHECK_INT(handled, SIGUSR1);
+  desist_source_release(source);
+  signal(SIGUSR1, SIG_DFL);
+}
+
+TEST(signals_that_nobody_sees_are_let_go) {
+  desist_source *source;
+  install(SIGUSR1);
+  source = on_signal(SIGUSR1);
+  CHECK(desist_source_cancel_after(source, MS(3600000)));
+  desist_source_detach(source);
+  CHECK(is_ours(SIGUSR1));
+  CHECK_LIVE(0);
+  signal(SIGUSR1, SIG_DFL);
+}
+
 CHECK_MAIN()
