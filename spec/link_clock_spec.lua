@@ -4,8 +4,12 @@ local helper = require "spec.helper"
 describe("a link's own deadline", function()
   helper.leave_nothing(before_each, after_each)
 
+  local kept = {} -- a collected source is closed, and its token skipped
+
   local function on(clock)
-    return desist.source { clock = clock }:token()
+    local source = desist.source { clock = clock }
+    kept[#kept + 1] = source
+    return source:token()
   end
 
   it("is on the clock that its inputs share", function()
@@ -33,7 +37,8 @@ describe("a link's own deadline", function()
 
   it("is on the real clock when its inputs differ", function()
     local first, second = desist.manual_clock(), desist.manual_clock()
-    for _, other in ipairs { on(second), desist.source():token() } do
+    local real = desist.source()
+    for _, other in ipairs { on(second), real:token() } do
       local a = desist.source { clock = first }
       local link = desist.linked(a:token(), other)
       link:cancel_after(1000)

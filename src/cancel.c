@@ -219,7 +219,6 @@ static void tell_locked(delivery *self, desist_source *source,
       self->runner->run(self->runner, watch);
     } else {
       bool tell = desist__inbox_push(watch, false);
-      desist__store_release(state, (uintptr_t)DESIST__TAKEN);
       leave(self, source);
       if (tell) desist__inbox_tell(inbox);
     }

@@ -372,8 +372,9 @@ void desist__handles_after_fork(void);
 
 /* --- The inbox (inbox.c) --- */
 
-/* Under the source's lock. True: the inbox's host is to be told, by
-** desist__inbox_tell, when the lock is gone. */
+/* Under the source's lock; the watch is BUSY, and afterwards the state's alone.
+** True: the inbox's host is to be told, by desist__inbox_tell, when the lock is
+** gone. */
 bool desist__inbox_push(desist__watch *watch, bool dropped);
 void desist__inbox_tell(desist__inbox *inbox);
 

@@ -254,8 +254,8 @@ DESIST_API desist_token *desist_token_origin(const desist_token *token);
 
 /*
 ** Blocks this thread until cancelled (true) or the time is up (false); a
-** negative limit is none, nor is DESIST_NEVER. Without a limit, on what can never be cancelled:
-** false at once. Closing wakes waiters, who return false; with a limit, they
+** negative limit is none, nor is DESIST_NEVER. Without a limit, on what can
+** never be cancelled: false at once. Closing wakes waiters, who return false; with a limit, they
 ** wait until the time is up. Needs no memory and no descriptor.
 */
 DESIST_API bool desist_token_wait(desist_token *token, int64_t nanoseconds);
@@ -366,8 +366,8 @@ DESIST_API int64_t desist_clock_now(const desist_clock *clock);
 ** is due at one moment is marked cancelled before the first callback of that
 ** moment runs); callbacks run before the call returns. A deadline armed by one
 ** of them within the span fires in the same call. False, and nothing moved:
-** backwards, while it is moving (from inside, or by another thread), or NULL. Past the clock's end: to
-** its end.
+** backwards, NULL, or while it is moving (from inside, or by another thread).
+** Past the clock's end: to its end.
 */
 DESIST_API bool desist_clock_advance(desist_clock *clock, int64_t nanoseconds);
 DESIST_API bool desist_clock_set(desist_clock *clock, int64_t time);

@@ -95,6 +95,10 @@ bool desist__inbox_push(desist__watch *watch, bool dropped) {
   desist__inbox *inbox = watch->inbox;
   bool tell = false;
   desist__mutex_lock(&inbox->lock);
+  /* Under this lock: as soon as it is gone the state may take the watch out
+  ** and free it; before it is in, nobody may think it is not to come. */
+  desist__store_release(&watch->registration.state_,
+                        (uintptr_t)(dropped ? DESIST__IDLE : DESIST__TAKEN));
   if (!inbox->closed) {
     if (dropped) {
       append(&inbox->dropped, watch);
@@ -112,6 +116,10 @@ bool desist__inbox_push(desist__watch *watch, bool dropped) {
   }
   desist__mutex_unlock(&inbox->lock);
   return tell;
+}
+
+void desist__watch_later(desist__watch *watch) {
+  if (desist__inbox_push(watch, false)) desist__inbox_tell(watch->inbox);
 }
 
 void desist__inbox_tell(desist__inbox *inbox) { release(inbox); }

@@ -34,10 +34,12 @@ bool desist__list_ended_locked(desist_source *source) {
 ** list. */
 static void drop_locked(desist__node *node, unsigned kind) {
   desist_registration *registration = (desist_registration *)(void *)node;
+  if (kind == DESIST__WATCH) {
+    (void)desist__inbox_push((desist__watch *)(void *)node, true);
+    return;
+  }
   if (kind == DESIST__WAITER)
     desist__waiter_wake((desist__waiter *)(void *)node);
-  else if (kind == DESIST__WATCH)
-    (void)desist__inbox_push((desist__watch *)(void *)node, true);
   desist__store_release(&registration->state_, (uintptr_t)DESIST__IDLE);
 }
 

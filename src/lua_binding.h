@@ -59,6 +59,7 @@ struct host {
   int anchors;  /* registry: core token -> token */
   int on_error; /* registry: the handler; LUA_NOREF: the default one */
   int metatables[5];
+  int most_arguments; /* of any registration so far */
   unsigned calls; /* how many cancelling calls of this state are under way */
 };
 

@@ -16,7 +16,7 @@ enum { CALL_TOKEN, CALL_PINS, CALL_REASON, CALL_SLOTS }; /* from base on */
 
 void desist__call_begin(desist__call *call, lua_State *L, host *owner,
                         int hint) {
-  luaL_checkstack(L, 40, NULL);
+  luaL_checkstack(L, owner->most_arguments + 40, NULL);
   call->runner.inbox = owner->inbox;
   call->runner.run = desist__call_run;
   call->L = L;
@@ -99,11 +99,10 @@ void desist__call_run(const desist__runner *runner, desist__watch *watch) {
   int handler = call->to_handler ? top + 1 : 0;
   int arguments = box->arguments;
   int index, i, status;
-  if (!lua_checkstack(L, arguments + 20)) {
-    call->lost++;
+  if (!lua_checkstack(L, arguments + 20) || !select_token(call, box->token)) {
+    desist__watch_later(watch); /* at the next dispatch */
     return;
   }
-  if (!select_token(call, box->token)) return;
   if (call->to_handler) lua_pushcfunction(L, keep_traceback);
   lua_rawgeti(L, pins, box->ref);
   index = lua_gettop(L);
@@ -124,8 +123,13 @@ void desist__call_run(const desist__runner *runner, desist__watch *watch) {
     lua_settop(L, top);
   } else {
     lua_remove(L, index); /* what it raised stays */
-    call->errors++;
-    call->stopped = call->stop;
+    if (call->stop || lua_checkstack(L, call->owner->most_arguments + 20)) {
+      call->errors++;
+      call->stopped = call->stop;
+    } else { /* no room to keep it */
+      lua_pushnil(L);
+      desist__report(L, call->owner);
+    }
   }
 }
 
@@ -214,33 +218,42 @@ int desist__on_error(lua_State *L) {
 
 /* --- Dispatch --- */
 
-/* The first that is queued, with its token and reason at hand; it may run out
-** of memory for those, and is still queued then. */
-static bool run_first(lua_State *L, host *owner) {
+typedef enum outcome { RAN, DROPPED, STUCK } outcome;
+
+/*
+** The first that is queued, with its token and reason at hand; it may run out
+** of memory for those, and is still queued then. STUCK: it is too early, its
+** token is about to be finalized, and to come back by that.
+*/
+static outcome run_first(lua_State *L, host *owner) {
   desist__watch *watch = desist__inbox_first(owner->inbox);
   registration_box *box;
   desist__call call;
   int top = lua_gettop(L);
-  bool runs;
-  if (watch == NULL) return false;
   box = (registration_box *)(void *)((char *)watch -
                                      offsetof(registration_box, watch));
+  luaL_checkstack(L, owner->most_arguments + 70, NULL);
   desist__find(L, owner, box->token->core);
-  if (lua_touserdata(L, -1) != box->token) { /* cannot be */
-    desist__inbox_take(owner->inbox, watch);
+  if (lua_touserdata(L, -1) != box->token) {
     lua_settop(L, top);
-    return true;
+    (void)lua_gc(L, LUA_GCSTEP, 0);
+    return STUCK;
   }
   desist__push_reason(L, top + 1);
   desist__call_begin(&call, L, owner, top + 1);
   call.to_handler = true;
+  if (desist__inbox_first(owner->inbox) != watch ||
+      lua_touserdata(L, top + 1) != box->token) {
+    desist__call_end(&call); /* a finalizer has taken it meanwhile */
+    lua_settop(L, top);
+    return DROPPED;
+  }
   call.stopped = desist__is_closed(box->token->core);
-  runs = !call.stopped;
   desist__inbox_take(owner->inbox, watch);
   desist__call_run(&call.runner, watch);
   desist__call_end(&call);
   lua_settop(L, top);
-  return runs;
+  return call.stopped ? DROPPED : RAN;
 }
 
 size_t desist__run_queued(lua_State *L, host *owner, size_t max) {
@@ -248,9 +261,12 @@ size_t desist__run_queued(lua_State *L, host *owner, size_t max) {
   if (owner->inbox == NULL) return 0;
   desist__drain(L, owner, 0);
   count = desist__inbox_count(owner->inbox);
-  if (count > max) count = max;
-  while (count-- > 0 && desist__inbox_first(owner->inbox) != NULL)
-    if (run_first(L, owner)) ran++;
+  while (count-- > 0 && ran < max &&
+         desist__inbox_first(owner->inbox) != NULL) {
+    outcome what = run_first(L, owner);
+    if (what == STUCK) break;
+    if (what == RAN) ran++;
+  }
   return ran;
 }
 

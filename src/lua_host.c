@@ -143,6 +143,12 @@ void desist__push_token(lua_State *L, host *owner, desist_token *core) {
     token_box *box;
     lua_pop(L, 1);
     box = desist__new_token(L, owner, 0);
+    desist__find(L, owner, core); /* a finalizer may have been here */
+    if (!lua_isnil(L, -1)) {
+      lua_remove(L, -2);
+      return;
+    }
+    lua_pop(L, 1);
     desist_token_retain(core);
     desist__own_token(box, core);
     box->foreign = true;
@@ -152,19 +158,28 @@ void desist__push_token(lua_State *L, host *owner, desist_token *core) {
 
 /* --- Metatables --- */
 
+/* Methods go into a table of their own: the metatable is nobody's business. */
 void desist__set_methods(lua_State *L, host *owner, int which,
                          const box_type *type, const luaL_Reg *methods) {
   (void)luaL_newmetatable(L, type->name);
-  lua_pushlightuserdata(L, owner);
-  luaL_setfuncs(L, methods, 1);
+  lua_newtable(L);
+  for (; methods->name != NULL; methods++) {
+    bool meta = methods->name[0] == '_';
+    lua_pushlightuserdata(L, owner);
+    lua_pushcclosure(L, methods->func, 1);
+    lua_setfield(L, meta ? -3 : -2, methods->name);
+  }
+  lua_getfield(L, -2, "__index");
+  if (lua_iscfunction(L, -1)) { /* it has one of its own */
+    lua_pop(L, 2);
+  } else {
+    lua_pop(L, 1);
+    lua_setfield(L, -2, "__index");
+  }
 #if LUA_VERSION_NUM < 503
   lua_pushstring(L, type->name);
   lua_setfield(L, -2, "__name");
 #endif
-  if (methods[0].name[0] != '_') { /* else it has an __index of its own */
-    lua_pushvalue(L, -1);
-    lua_setfield(L, -2, "__index");
-  }
   lua_pushstring(L, type->name);
   lua_setfield(L, -2, "__metatable");
   owner->metatables[which] = luaL_ref(L, LUA_REGISTRYINDEX);

@@ -74,7 +74,7 @@ int desist__after(lua_State *L) {
   desist__fill(L, 2, 3, desist_source_create());
   if (!desist_source_cancel_after(box->core, time))
     return luaL_error(L, "cannot arm a deadline: no thread or no memory");
-  box->token->armed = time != 0 && time != DESIST_NEVER;
+  box->token->armed = desist__is_armed(box->token->core);
   return 1;
 }
 
@@ -146,7 +146,7 @@ static int push_shared_clock(lua_State *L, const host *owner, int count) {
 
 static int make_link(lua_State *L, bool all) {
   host *owner = desist__host_of(L);
-  int count, i, clock, token;
+  int count, i, clock, token, kept;
   desist_token **inputs;
   if (all && lua_gettop(L) == 0)
     return luaL_argerror(L, 1, "desist.token expected, got no value");
@@ -156,10 +156,16 @@ static int make_link(lua_State *L, bool all) {
   inputs = (desist_token **)lua_newuserdatauv(
       L, (size_t)(count + 1) * sizeof *inputs, 0);
   clock = push_shared_clock(L, owner, count);
-  (void)desist__new_token(L, owner, count);
+  kept = count;
+  for (i = 0; i < count; i++)
+    if (all && !desist_token_can_be_cancelled(
+                   ((token_box *)lua_touserdata(L, i + 1))->core))
+      kept = 0; /* of ALL: the others cannot cancel it either */
+  (void)desist__new_token(L, owner, kept);
   token = lua_gettop(L);
   for (i = 0; i < count; i++) {
     inputs[i] = ((token_box *)lua_touserdata(L, i + 1))->core;
+    if (kept == 0) continue;
     lua_pushvalue(L, i + 1);
     lua_setiuservalue(L, token, TOKEN_INPUTS + i);
   }

@@ -17,6 +17,11 @@ void desist__push_pins(lua_State *L, int token) {
   if (lua_getiuservalue(L, token, TOKEN_PINS) != LUA_TTABLE) {
     lua_pop(L, 1);
     lua_createtable(L, 1, 0);
+    if (lua_getiuservalue(L, token, TOKEN_PINS) == LUA_TTABLE) {
+      lua_remove(L, -2); /* a finalizer has registered meanwhile */
+      return;
+    }
+    lua_pop(L, 1);
     lua_pushvalue(L, -1);
     lua_setiuservalue(L, token, TOKEN_PINS);
   }

@@ -55,8 +55,6 @@ desist_reason *desist__to_reason(lua_State *L, host *owner, int index,
   default:
     value.type = DESIST__VALUE_OBJECT;
     value.as.owner = owner;
-    lua_pushvalue(L, index);
-    lua_setiuservalue(L, token, TOKEN_REASON);
     break;
   }
   lua_pushcfunction(L, to_text);
@@ -69,6 +67,12 @@ desist_reason *desist__to_reason(lua_State *L, host *owner, int index,
   text = lua_tolstring(L, -1, &length);
   reason = make(L, text, length, &value);
   lua_pop(L, 1);
+  if (value.type == DESIST__VALUE_OBJECT &&
+      !desist_token_is_cancelled(
+          ((token_box *)lua_touserdata(L, token))->core)) {
+    lua_pushvalue(L, index);
+    lua_setiuservalue(L, token, TOKEN_REASON);
+  }
   return reason;
 }
 

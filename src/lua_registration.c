@@ -91,7 +91,10 @@ int desist__token_register(lua_State *L) {
   check_callable(L, 2);
   arguments = lua_gettop(L) - 2;
   index = arguments + 3;
+  if (arguments > 60000) return luaL_error(L, "too many arguments to register");
   luaL_checkstack(L, 10, NULL);
+  if (arguments > token->owner->most_arguments)
+    token->owner->most_arguments = arguments;
   box = (registration_box *)desist__new_box(
       L, token->owner, &desist__registration_type, REGISTRATION_META,
       sizeof *box, REGISTRATION_CALLBACK + arguments);

@@ -65,7 +65,7 @@ static int source_cancel(lua_State *L) {
   bool result = false;
   lua_settop(L, 2);
   if (!is_over(box)) {
-    luaL_checkstack(L, 60, NULL);
+    luaL_checkstack(L, box->owner->most_arguments + 60, NULL);
     (void)push_token(L);
     if (lua_isnil(L, 2))
       lua_pushliteral(L, "cancelled");
@@ -129,7 +129,8 @@ static int arm(lua_State *L, bool absolute, int64_t time) {
   result = absolute ? desist__cancel_at(core, time, &call.runner)
                     : desist__cancel_after(core, time, &call.runner);
   desist__call_end(&call);
-  if (time == DESIST_NEVER) note_armed(L, box, false);
+  note_armed(L, box,
+             box->core != NULL && desist__is_armed(desist_source_token(core)));
   if (!result && !is_over(box))
     return luaL_error(L, "cannot arm a deadline: no thread or no memory");
   lua_pushboolean(L, result);
@@ -194,9 +195,10 @@ static int source_gc(lua_State *L) {
   desist__forget_source(box);
   (void)push_token(L);
   desist__drain(L, box->owner, 2);
-  if (token != NULL && token->core != NULL && token->pins != 0 &&
-      !desist__is_closed(token->core) && desist__has_handles(token->core)) {
+  if (token != NULL && token->core != NULL && !desist__is_closed(token->core) &&
+      desist__has_handles(token->core)) {
     token->foreign = true;
+    token->listed = false; /* weak entries go before finalizers run */
     desist__update_anchor(L, 2);
   }
   return 0;

@@ -46,8 +46,8 @@ typedef enum desist__watched {
 } desist__watched;
 
 desist__watched desist__watch_add(desist_token *token, desist__watch *watch);
-/* Before a callback of a token that is cancelled already: returns when nobody is
-** in the middle of marking what hangs together with it. */
+/* Before a callback of a token that is cancelled already: returns when nobody
+** is in the middle of marking what hangs together with it. */
 void desist__see_whole(const desist_token *token);
 /* True if because of this call it will never run. Neither the source nor the
 ** inbox knows the watch afterwards. */
@@ -84,6 +84,9 @@ void desist__look(void);
 /* Closed, or given up, before it was cancelled. */
 bool desist__is_dead(const desist_token *token);
 bool desist__is_closed(const desist_token *token);
+bool desist__is_armed(const desist_token *token);
+/* Puts a watch that was taken by a runner into its inbox after all. */
+void desist__watch_later(desist__watch *watch);
 /* Whether anybody holds a source reference. */
 bool desist__has_handles(const desist_token *token);
 

@@ -398,6 +398,12 @@ bool desist__is_closed(const desist_token *token) {
   return (desist__flags(desist__source_of(token)) & DESIST__CLOSED) != 0;
 }
 
+bool desist__is_armed(const desist_token *token) {
+  desist__extra *extra = desist__extra_of(desist__source_of(token));
+  return extra != NULL &&
+         desist__load_acquire(&extra->armed) != DESIST__DISARMED;
+}
+
 bool desist__has_handles(const desist_token *token) {
   return desist__load_acquire(&desist__source_of(token)->handles) != 0;
 }

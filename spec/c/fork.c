@@ -169,7 +169,7 @@ TEST_WITH_THREADS(forking_in_the_middle_of_everything) {
   for (i = 0; i < rounds; i++) {
     begin();
     desist_source_cancel_after(source, MS(1));
-    /* About then, so that the service thread may be at any point of its work. */
+    /* About then: the service thread may be at any point of its work. */
     if (i % 2)
       while (desist_token_remaining(token) > dice(20000)) {
       }
