@@ -182,6 +182,15 @@ static bool mark(desist_source *source, desist_reason *reason, bool marking,
 
 /* --- Second phase --- */
 
+/*
+** What the service thread has marked and not delivered yet; under the gate. A
+** child of fork has no such thread, but its new one goes on from here.
+*/
+static struct {
+  desist__extra *due;       /* a chain, each with a reference */
+  desist_source *root, *at; /* under way; NULL: none */
+} in_hand;
+
 typedef struct delivery {
   const desist__runner *runner;
   desist__running running;
@@ -189,7 +198,10 @@ typedef struct delivery {
 } delivery;
 
 static void enter(const delivery *self, desist_source *source) {
-  if (self->gated) desist__mutex_lock(&gate_lock);
+  if (self->gated) {
+    desist__mutex_lock(&gate_lock);
+    in_hand.at = source;
+  }
   desist__lock_acquire(&source->lock);
 }
 
@@ -259,8 +271,10 @@ static desist_source *take_one(delivery *self, desist_source *source,
     desist_source *link = &desist__link_of(node)->source;
     bool turn = has_turn(link, node);
     desist__list_remove_locked(source, node);
+    if (!turn) link = source;
+    if (self->gated) in_hand.at = link;
     leave(self, source);
-    return turn ? link : source;
+    return link;
   }
   if (desist__claim_node(&((desist_registration *)(void *)node)->state_)) {
     desist__list_remove_locked(source, node);
@@ -273,15 +287,20 @@ static desist_source *take_one(delivery *self, desist_source *source,
   return source;
 }
 
-/* Its list is empty. */
-static void finish(const delivery *self, desist_source *source) {
+/* Its list is empty; `next` is where to go on, NULL: it was the root. */
+static void finish(const delivery *self, desist_source *source,
+                   desist_source *next) {
   bool ended = false;
   if ((desist__flags(source) & DESIST__HELD) != 0) { /* none new by now */
     enter(self, source);
     ended = desist__list_ended_locked(source);
     leave(self, source);
   }
-  if (self->gated) desist__mutex_lock(&gate_lock);
+  if (self->gated) {
+    desist__mutex_lock(&gate_lock);
+    in_hand.at = next;
+    if (next == NULL) in_hand.root = NULL;
+  }
   if (ended) desist__release(source);
   if (source->link != DESIST__PLAIN)
     desist__link_leave(desist__linked_of(source));
@@ -289,22 +308,22 @@ static void finish(const delivery *self, desist_source *source) {
   if (self->gated) desist__mutex_unlock(&gate_lock);
 }
 
-static void deliver(desist_source *root, const desist__runner *runner,
-                    bool gated) {
+/* From `at` on, which is the root or below it. */
+static void deliver(desist_source *root, desist_source *at,
+                    const desist__runner *runner, bool gated) {
   delivery self = { runner, { NULL, NULL, 0, 0, 0 }, gated };
-  desist_source *at = root;
   unsigned turns = 0;
   for (;;) {
     desist_source *next = take_one(&self, at, &turns);
     if (next == NULL) {
       if (at == root) break;
       next = desist__owner(way_back(at));
-      finish(&self, at);
+      finish(&self, at, next);
     }
     at = next;
   }
   desist__running_end(&self.running);
-  finish(&self, root);
+  finish(&self, root, NULL);
 }
 
 /* --- Cancelling --- */
@@ -321,31 +340,66 @@ bool desist__cancel(desist_source *source, desist_reason *reason,
     desist__mutex_unlock(&marking_lock);
   }
   if (!marked) return false;
-  deliver(source, runner, false);
+  deliver(source, source, runner, false);
   return true;
 }
 
-void desist__fire(desist__extra *due, const desist__runner *runner,
-                  bool gated) {
-  desist__extra *extra;
+/* All of them, before the first is delivered. */
+static void mark_due(desist__extra *due) {
   bool again;
-  if (gated) {
-    desist__mutex_lock(&gate_lock);
-    due = desist__service_take();
-  }
   desist__mutex_lock(&marking_lock);
-  for (extra = due; extra != NULL; extra = extra->next_due)
-    extra->marked = mark(extra->source, &desist__deadline, true, extra, &again);
+  for (; due != NULL; due = due->next_due)
+    due->marked = mark(due->source, &desist__deadline, true, due, &again);
   desist__mutex_unlock(&marking_lock);
-  if (gated) desist__mutex_unlock(&gate_lock);
+}
+
+void desist__fire(desist__extra *due, const desist__runner *runner) {
+  mark_due(due);
   while (due != NULL) {
+    desist__extra *extra = due;
     desist_source *source = due->source;
-    extra = due;
     due = due->next_due;
-    if (extra->marked) deliver(source, runner, gated);
-    if (gated) desist__mutex_lock(&gate_lock);
+    if (extra->marked) deliver(source, source, runner, false);
     desist__release(source);
-    if (gated) desist__mutex_unlock(&gate_lock);
+  }
+}
+
+bool desist__has_in_hand(void) {
+  return in_hand.root != NULL || in_hand.due != NULL;
+}
+
+/* The next one, from where it is to be delivered; NULL: that was all. Those
+** that were not marked are let go of. */
+static desist_source *next_in_hand(desist_source **at) {
+  desist_source *root;
+  desist__mutex_lock(&gate_lock);
+  while (in_hand.root == NULL && in_hand.due != NULL) {
+    desist__extra *extra = in_hand.due;
+    in_hand.due = extra->next_due;
+    if (extra->marked)
+      in_hand.root = in_hand.at = extra->source;
+    else
+      desist__release(extra->source);
+  }
+  root = in_hand.root;
+  *at = in_hand.at;
+  desist__mutex_unlock(&gate_lock);
+  return root;
+}
+
+void desist__fire_real(void) {
+  desist_source *root, *at;
+  desist__mutex_lock(&gate_lock);
+  if (!desist__has_in_hand()) {
+    in_hand.due = desist__service_take();
+    mark_due(in_hand.due);
+  }
+  desist__mutex_unlock(&gate_lock);
+  while ((root = next_in_hand(&at)) != NULL) {
+    deliver(root, at, NULL, true);
+    desist__mutex_lock(&gate_lock);
+    desist__release(root);
+    desist__mutex_unlock(&gate_lock);
   }
 }
 

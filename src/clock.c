@@ -218,7 +218,7 @@ bool desist__clock_move(desist_clock *clock, int64_t time, bool by,
     while ((due = desist__take_due_locked(clock, time, true)) != NULL) {
       if (due->alarm.time > clock->now) clock->now = due->alarm.time;
       desist__mutex_unlock(&clock->lock);
-      desist__fire(due, runner, false);
+      desist__fire(due, runner);
       desist__mutex_lock(&clock->lock);
     }
     clock->now = time;

@@ -246,7 +246,11 @@ bool desist__link_input_died(desist__linked *link);
 
 /* Fires deadlines: a chain by next_due, each with a reference for this.
 ** All are marked before the first is delivered. */
-void desist__fire(desist__extra *due, const desist__runner *runner, bool gated);
+void desist__fire(desist__extra *due, const desist__runner *runner);
+/* On the service thread: what is due on the real clock now, after what a
+** thread that fork has lost was at. */
+void desist__fire_real(void);
+bool desist__has_in_hand(void);
 /* Returns when nobody is in the middle of marking a graph. */
 void desist__marking_pause(void);
 void desist__cancel_before_fork(void);

@@ -255,8 +255,9 @@ DESIST_API desist_token *desist_token_origin(const desist_token *token);
 /*
 ** Blocks this thread until cancelled (true) or the time is up (false); a
 ** negative limit is none, nor is DESIST_NEVER. Without a limit, on what can
-** never be cancelled: false at once. Closing wakes waiters, who return false; with a limit, they
-** wait until the time is up. Needs no memory and no descriptor.
+** never be cancelled: false at once. Closing wakes waiters, who return false;
+** with a limit, they wait until the time is up. Needs no memory and no
+** descriptor.
 */
 DESIST_API bool desist_token_wait(desist_token *token, int64_t nanoseconds);
 

@@ -35,7 +35,7 @@ void desist__service_poll(void) {
   desist__signals_serve();
   if (desist__wheel_next(&desist__real.wheel) <= desist_now() &&
       (due = take_due_now_locked()) != NULL)
-    desist__fire(due, NULL, false);
+    desist__fire(due, NULL);
   polling = false;
 }
 
@@ -67,10 +67,11 @@ static void *serve(void *unused) {
   desist__mutex_lock(lock);
   while (!stopping) {
     int64_t now = desist_now();
-    if (desist__wheel_next(&desist__real.wheel) <= now) {
+    if (desist__wheel_next(&desist__real.wheel) <= now ||
+        desist__has_in_hand()) {
       sleeps_until = INT64_MIN; /* awake */
       desist__mutex_unlock(lock);
-      desist__fire(NULL, NULL, true);
+      desist__fire_real();
       desist__mutex_lock(lock);
       continue;
     }
@@ -117,7 +118,8 @@ void desist__service_hurry_locked(int64_t time) {
 static void service_after_fork(bool child) {
   if (child && running) {
     desist__store_release(&running, false);
-    if (desist__wheel_next(&desist__real.wheel) != DESIST_NEVER)
+    if (desist__wheel_next(&desist__real.wheel) != DESIST_NEVER ||
+        desist__has_in_hand())
       (void)start_locked();
   }
   desist__mutex_unlock(&desist__real.lock);
