@@ -127,7 +127,7 @@ programs := $(spec_c) $(spec_cxx)
 .PHONY: all lib module programs
 all: lib module
 lib: $(static) $(shared)
-module: $(module)
+module: $(module) ; @:
 programs: $(programs:%=$(B)/spec/%)
 
 lua_objects := $(call objects,$(binding) src/lua_embed.c)

@@ -164,8 +164,10 @@ static bool skipped(const desist_token *input, desist_link_mode mode) {
   return mode == DESIST_LINK_ANY && !desist_token_can_be_cancelled(input);
 }
 
+/* `held`: of ANY with more than one, the maker counts as an input, so that it
+** does not end by its first one's death before it is made. */
 static void join_all(desist__linked *link, desist_token *const *inputs,
-                     size_t count, desist_link_mode mode) {
+                     size_t count, desist_link_mode mode, bool held) {
   size_t i, at = 0;
   joined result = JOINED;
   for (i = 0; i < count && result == JOINED; i++) {
@@ -177,9 +179,9 @@ static void join_all(desist__linked *link, desist_token *const *inputs,
     if (result == DEAD_INPUT && mode == DESIST_LINK_ANY) result = JOINED;
   }
   /* REACHED: who marked it has its turn to give, and then leaves the rest. */
-  if (result == STOP ? (desist__flags(&link->source) & DESIST__REACHED) == 0
-                     : (mode == DESIST_LINK_ANY || result == DEAD_INPUT) &&
-                           desist__link_input_died(link))
+  if (result == STOP
+          ? (desist__flags(&link->source) & DESIST__REACHED) == 0
+          : (held || result == DEAD_INPUT) && desist__link_input_died(link))
     desist__link_leave(link);
 }
 
@@ -225,9 +227,9 @@ desist_source *desist_source_create_linked(desist_token *const *inputs,
     cancel_by_locked(link, by);
     desist__lock_release(&link->source.lock);
   } else {
-    /* ANY: one for the maker, so that it does not end before it is made. */
-    link->source.live = mode == DESIST_LINK_ALL ? (uint32_t)used : 1;
-    join_all(link, inputs, count, mode);
+    bool held = mode == DESIST_LINK_ANY && used > 1;
+    link->source.live = mode == DESIST_LINK_ALL ? (uint32_t)used : held;
+    join_all(link, inputs, count, mode, held);
   }
   return &link->source;
 }
