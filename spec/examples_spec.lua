@@ -81,7 +81,8 @@ local function run_on_terminal(presses, command)
   typist[#typist + 1] = wait_for("^status ", screen)
   local _, output = run(("{ %s; } | %s script -qefc '%s' %s"):format(
     table.concat(typist, "; "), TIME_LIMIT,
-    command .. "; echo status $?; stty -a", screen))
+    -- the shell hears Ctrl-C as well, and some give up then
+    "trap : INT; " .. command .. "; echo status $?; stty -a", screen))
   local told, status, settings = output:match("(.*)status (%d+)\n(.*)")
   return told or output, tonumber(status), settings or ""
 end
