@@ -316,8 +316,6 @@ void desist__service_hurry_locked(int64_t time);
 void desist__service_poll(void);
 /* What is due now; under the gate, so that no child loses it. */
 desist__extra *desist__service_take(void);
-void desist__service_before_fork(void);
-void desist__service_after_fork(bool child);
 
 /* --- Signals (signal.c) --- */
 

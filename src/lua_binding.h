@@ -211,7 +211,6 @@ typedef struct desist__call {
   int base;        /* slots: token, its pins, reason; then the errors */
   int hint;        /* where a token stands that may not be listed; 0: none */
   int errors;      /* kept on the stack */
-  int lost;        /* errors there was no room for */
   bool to_handler; /* else they are kept */
   bool stop;       /* at the first error */
   bool stopped;

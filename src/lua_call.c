@@ -22,7 +22,7 @@ void desist__call_begin(desist__call *call, lua_State *L, host *owner,
   call->L = L;
   call->owner = owner;
   call->hint = hint;
-  call->errors = call->lost = 0;
+  call->errors = 0;
   call->to_handler = call->stop = call->stopped = false;
   lua_pushnil(L);
   lua_insert(L, -2);
@@ -41,8 +41,6 @@ void desist__call_end(desist__call *call) {
   } else if (call->errors > 0) {
     desist__collect_errors(L, call->owner, call->errors);
     lua_error(L);
-  } else if (call->lost > 0) {
-    luaL_error(L, "stack overflow in %d callbacks", call->lost);
   }
   lua_settop(L, call->base - 1);
 }
