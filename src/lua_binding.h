@@ -241,10 +241,10 @@ int desist__token_register(lua_State *L);
 
 /* --- Reasons (lua_reason.c) --- */
 
-/* The value at `index` as a reason with a reference; NULL for nil. An object
-** is kept in the token at `token`. */
+/* The value at `index` as a reason with a reference; NULL for nil, where that
+** is the default. An object is kept in the token at `token`. */
 desist_reason *desist__to_reason(lua_State *L, host *owner, int index,
-                                 int token);
+                                 int token, desist_kind kind);
 /* Pushes the reason of a cancelled token. */
 void desist__push_reason(lua_State *L, int token);
 
@@ -255,7 +255,15 @@ void desist__push_error(lua_State *L, int token);
 /* Replaces the `count` values on top by one error of kind "callbacks". */
 void desist__collect_errors(lua_State *L, host *owner, int count);
 int desist__is_cancelled_error(lua_State *L);
+int desist__is_timeout(lua_State *L);
 void desist__error_open(lua_State *L, host *owner);
+
+/* --- For the Lua modules (lua_async.c) --- */
+
+/* Pushes the table of what only they use. */
+void desist__push_inside(lua_State *L, host *owner);
+int desist__source_fail(lua_State *L);
+int desist__error_make(lua_State *L);
 
 /* --- The other types and the module's functions --- */
 

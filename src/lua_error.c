@@ -3,13 +3,15 @@
 **
 ** A userdata, so that nothing but the library makes one, with its fields in a
 ** table: kind, reason, token, origin of a cancellation; kind and errors of
-** callbacks that failed.
+** callbacks or tasks that failed; kind, seconds and message of a timeout.
 */
 #include "lua_binding.h"
 
+typedef enum error_sort { CANCELLATION, TIMEOUT, SEVERAL } error_sort;
+
 struct error_box {
   const box_type *type;
-  bool cancellation;
+  error_sort sort;
 };
 
 enum { ERROR_FIELDS = 1 };
@@ -17,15 +19,16 @@ enum { ERROR_FIELDS = 1 };
 const box_type desist__error_type = { "desist.error", sizeof(error_box) };
 
 /* Pushes an error and its table of fields. */
-static error_box *push_new(lua_State *L, host *owner, const char *kind) {
+static void push_new(lua_State *L, host *owner, error_sort sort,
+                     const char *kind) {
   error_box *box = (error_box *)desist__new_box(L, owner, &desist__error_type,
                                                 ERROR_META, sizeof *box, 1);
+  box->sort = sort;
   lua_createtable(L, 0, 4);
   lua_pushvalue(L, -1);
   lua_setiuservalue(L, -3, ERROR_FIELDS);
   lua_pushstring(L, kind);
   lua_setfield(L, -2, "kind");
-  return box;
 }
 
 static const char *kind_name(desist_kind kind) {
@@ -45,9 +48,8 @@ void desist__push_error(lua_State *L, int token) {
   token = lua_absindex(L, token);
   if (lua_getiuservalue(L, token, TOKEN_ERROR) != LUA_TNIL) return;
   lua_pop(L, 1);
-  push_new(L, box->owner,
-           kind_name(desist_reason_kind(desist_token_reason(box->core))))
-      ->cancellation = true;
+  push_new(L, box->owner, CANCELLATION,
+           kind_name(desist_reason_kind(desist_token_reason(box->core))));
   desist__push_reason(L, token);
   lua_setfield(L, -2, "reason");
   lua_pushvalue(L, token);
@@ -64,7 +66,7 @@ void desist__collect_errors(lua_State *L, host *owner, int count) {
   int first = lua_gettop(L) - count + 1;
   int i;
   luaL_checkstack(L, 10, NULL);
-  push_new(L, owner, "callbacks");
+  push_new(L, owner, SEVERAL, "callbacks");
   lua_createtable(L, count, 1);
   for (i = 0; i < count; i++) {
     lua_createtable(L, 0, 1);
@@ -83,7 +85,7 @@ void desist__collect_errors(lua_State *L, host *owner, int count) {
 int desist__is_cancelled_error(lua_State *L) {
   const error_box *box =
       (const error_box *)desist__test(L, 1, &desist__error_type);
-  bool result = box != NULL && box->cancellation;
+  bool result = box != NULL && box->sort == CANCELLATION;
   bool any = lua_isnoneornil(L, 2);
   if (!any) (void)desist__check_token(L, 2);
   if (result && !any) {
@@ -92,6 +94,27 @@ int desist__is_cancelled_error(lua_State *L) {
     result = lua_rawequal(L, -1, 2) != 0;
   }
   lua_pushboolean(L, result);
+  return 1;
+}
+
+int desist__is_timeout(lua_State *L) {
+  const error_box *box =
+      (const error_box *)desist__test(L, 1, &desist__error_type);
+  lua_pushboolean(L, box != NULL && box->sort == TIMEOUT);
+  return 1;
+}
+
+/* kind, fields: "timeout", or "failure" with `errors`. Takes the table. */
+int desist__error_make(lua_State *L) {
+  const char *kind = luaL_checkstring(L, 1);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_settop(L, 2);
+  push_new(L, desist__host_of(L), kind[0] == 't' ? TIMEOUT : SEVERAL, kind);
+  lua_pop(L, 1);
+  lua_pushvalue(L, 1);
+  lua_setfield(L, 2, "kind");
+  lua_pushvalue(L, 2);
+  lua_setiuservalue(L, 3, ERROR_FIELDS);
   return 1;
 }
 
@@ -112,7 +135,7 @@ static void add_text(luaL_Buffer *buffer, lua_State *L) {
   luaL_addvalue(buffer);
 }
 
-/* "2 callbacks failed:" and a line for each. */
+/* "2 callbacks failed:" or "2 tasks failed:", and a line for each. */
 static int errors_tostring(lua_State *L) {
   lua_Integer count, i;
   luaL_Buffer buffer;
@@ -120,9 +143,11 @@ static int errors_tostring(lua_State *L) {
   lua_getfield(L, -1, "n");
   count = lua_tointeger(L, -1);
   lua_pop(L, 1);
-  lua_pushfstring(
-      L,
-      count == 1 ? "%d callback failed:" : "%d callbacks failed:", (int)count);
+  lua_getfield(L, 2, "kind");
+  lua_pushfstring(L, "%d %s%s failed:", (int)count,
+                  lua_tostring(L, -1)[0] == 'c' ? "callback" : "task",
+                  count == 1 ? "" : "s");
+  lua_remove(L, -2);
   luaL_buffinit(L, &buffer);
   lua_pushvalue(L, 4);
   luaL_addvalue(&buffer);
@@ -144,7 +169,11 @@ static int error_tostring(lua_State *L) {
   const token_box *token;
   lua_settop(L, 1);
   lua_getiuservalue(L, 1, ERROR_FIELDS);
-  if (!box->cancellation) return errors_tostring(L);
+  if (box->sort == SEVERAL) return errors_tostring(L);
+  if (box->sort == TIMEOUT) {
+    lua_getfield(L, 2, "message");
+    return 1;
+  }
   lua_getfield(L, 2, "kind");
   kind = lua_tostring(L, 3);
   lua_getfield(L, 2, "reason");

@@ -88,7 +88,7 @@ int desist__cancelled_token(lua_State *L) {
   box = desist__new_source(L, owner, 2, 0);
   desist__fill(L, 2, 3, desist_source_create());
   desist__list_token(L, 2);
-  reason = desist__to_reason(L, owner, 1, 2);
+  reason = desist__to_reason(L, owner, 1, 2, DESIST_KIND_CANCELLED);
   (void)desist_source_cancel(box->core, reason);
   desist_reason_release(reason);
   desist__forget_source(box);

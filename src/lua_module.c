@@ -53,6 +53,7 @@ static void push_functions(lua_State *L, host *owner) {
     { "after", desist__after },
     { "cancelled", desist__cancelled_token },
     { "is_cancelled", desist__is_cancelled_error },
+    { "is_timeout", desist__is_timeout },
     { "on_error", desist__on_error },
     { "now", desist__clock_real },
     { "manual_clock", desist__clock_make },
@@ -62,11 +63,13 @@ static void push_functions(lua_State *L, host *owner) {
     { "from_handle", desist__from_handle },
     { NULL, NULL },
   };
-  lua_createtable(L, 0, 16);
+  lua_createtable(L, 0, 20);
   lua_pushlightuserdata(L, owner);
   luaL_setfuncs(L, functions, 1);
   desist__new_token(L, owner, 0)->never = true;
   lua_setfield(L, -2, "none");
+  desist__push_inside(L, owner);
+  lua_setfield(L, -2, "_inside");
   lua_pushliteral(L, "desist " DESIST_VERSION);
   lua_setfield(L, -2, "_VERSION");
 }

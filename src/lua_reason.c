@@ -10,10 +10,9 @@
 
 #include <string.h>
 
-static desist_reason *make(lua_State *L, const char *text, size_t length,
-                           const desist__value *value) {
-  desist_reason *reason =
-      desist__reason_create(DESIST_KIND_CANCELLED, 0, text, length, value);
+static desist_reason *make(lua_State *L, desist_kind kind, const char *text,
+                           size_t length, const desist__value *value) {
+  desist_reason *reason = desist__reason_create(kind, 0, text, length, value);
   if (reason == NULL) desist__no_memory(L);
   return reason;
 }
@@ -26,7 +25,7 @@ static int to_text(lua_State *L) {
 }
 
 desist_reason *desist__to_reason(lua_State *L, host *owner, int index,
-                                 int token) {
+                                 int token, desist_kind kind) {
   desist__value value;
   desist_reason *reason;
   const char *text;
@@ -35,10 +34,11 @@ desist_reason *desist__to_reason(lua_State *L, host *owner, int index,
   switch (lua_type(L, index)) {
   case LUA_TNIL:
   case LUA_TNONE:
-    return NULL;
+    if (kind == DESIST_KIND_CANCELLED) return NULL;
+    return make(L, kind, "nil", 3, NULL);
   case LUA_TSTRING:
     text = lua_tolstring(L, index, &length);
-    return make(L, text, length, NULL);
+    return make(L, kind, text, length, NULL);
   case LUA_TBOOLEAN:
     value.type = DESIST__VALUE_BOOLEAN;
     value.as.boolean = lua_toboolean(L, index) != 0;
@@ -65,7 +65,7 @@ desist_reason *desist__to_reason(lua_State *L, host *owner, int index,
                     lua_topointer(L, index));
   }
   text = lua_tolstring(L, -1, &length);
-  reason = make(L, text, length, &value);
+  reason = make(L, kind, text, length, &value);
   lua_pop(L, 1);
   if (value.type == DESIST__VALUE_OBJECT &&
       !desist_token_is_cancelled(

@@ -57,10 +57,11 @@ static bool stop_option(lua_State *L, int index) {
   return stop;
 }
 
-static int source_cancel(lua_State *L) {
+/* What callbacks raise is raised in the end; for a failure, whose own error
+** comes first, it goes to the handler. */
+static int cancel(lua_State *L, desist_kind kind, bool stop) {
   source_box *box = check(L);
   desist__call call;
-  bool stop = stop_option(L, 3);
   desist_reason *reason;
   bool result = false;
   lua_settop(L, 2);
@@ -71,9 +72,10 @@ static int source_cancel(lua_State *L) {
       lua_pushliteral(L, "cancelled");
     else
       lua_pushvalue(L, 2);
-    reason = desist__to_reason(L, box->owner, 2, 3);
+    reason = desist__to_reason(L, box->owner, 2, 3, kind);
     desist__call_begin(&call, L, box->owner, 3);
     call.stop = stop;
+    call.to_handler = kind == DESIST_KIND_FAILURE;
     result = desist__cancel(box->core, reason, &call.runner);
     desist_reason_release(reason);
     desist__call_end(&call);
@@ -82,6 +84,16 @@ static int source_cancel(lua_State *L) {
   }
   lua_pushboolean(L, result);
   return 1;
+}
+
+static int source_cancel(lua_State *L) {
+  (void)check(L);
+  return cancel(L, DESIST_KIND_CANCELLED, stop_option(L, 3));
+}
+
+/* source, error: cancelled by a failure. */
+int desist__source_fail(lua_State *L) {
+  return cancel(L, DESIST_KIND_FAILURE, false);
 }
 
 static int source_cancel_async(lua_State *L) {
@@ -94,7 +106,7 @@ static int source_cancel_async(lua_State *L) {
     desist__list_token(L, 3);
     box->token->foreign = true; /* its callbacks come by the inbox */
     desist__update_anchor(L, 3);
-    reason = desist__to_reason(L, box->owner, 2, 3);
+    reason = desist__to_reason(L, box->owner, 2, 3, DESIST_KIND_CANCELLED);
     result = desist_source_cancel(box->core, reason);
     desist_reason_release(reason);
   }

@@ -1,0 +1,314 @@
+--- The loop: tasks that are ready, timers, and the order of both. See
+-- docs/tasks.md, 3.
+--
+-- A loop runs nothing by itself. Who drives it calls `turn(time)`: the stepped
+-- loop (stepped.lua), the built-in one (run.lua), or a host (hosted.lua).
+--
+--   time       what its clock says; `now` may be a function for a real clock
+--   timers     sleeping tasks, and blocks with a deadline
+--   ready      tasks that go on next: ready_count of them
+--   put_off    those that go on in the next turn, of a stepped loop
+--   root       the block around all tasks; unjoined: failures of first tasks
+--   tasks      how many there ever were; alive: how many there are
+--   on_ready   called when a task becomes ready: wakes the driver
+--   manual     its clock in the core, of a stepped loop; made when first asked
+--   held       deadline -> how many blocks have it armed on that clock
+
+local desist = require "desist"
+local blocks = require "desist.async.block"
+local running = require "desist.async.running"
+local tasks = require "desist.async.task"
+local timers = require "desist.async.timers"
+local inside = desist._inside
+
+local cancel = blocks.cancel
+local here, ready, wake = running.here, running.ready, running.wake
+local run = tasks.run
+local huge, max = math.huge, math.max
+
+local Loop = {}
+Loop.__index = Loop
+
+--- Deadlines come behind all sleepers of their moment.
+local DEADLINES = 2 ^ 52
+
+--- How often a turn of a loop on real time goes round before it looks outside.
+local ROUNDS = 16
+
+--- A queue that was longer is thrown away when it is empty.
+local KEPT = 1024
+
+-- --- Time -------------------------------------------------------------------
+
+function Loop:now()
+  return self.time
+end
+
+--- The clock of its sources; nil: the real one.
+function Loop:_clock()
+  if self.real then return nil end
+  if self.manual == nil then self.manual = desist.manual_clock(self.time) end
+  return self.manual
+end
+
+--- A sleeping task; the moment is later than now.
+function Loop:_add_sleeper(task, time)
+  local order = self.order + 1
+  self.order = order
+  return self.timers:push(task, time, order)
+end
+
+function Loop:_add_deadline(block)
+  local order = self.order + 1
+  self.order = order
+  return self.timers:push(block, block.due, order + DEADLINES)
+end
+
+--- Arms the deadline of a block with a source there as well, for tokens.
+function Loop:_arm(block)
+  self:_disarm(block)
+  block.timed:cancel_at(block.due or huge)
+  if self.manual and block.due then
+    block.held = block.due
+    self.held[block.due] = (self.held[block.due] or 0) + 1
+  end
+end
+
+function Loop:_disarm(block)
+  local due = block.held
+  if due then
+    local count = self.held[due] - 1
+    self.held[due] = count > 0 and count or nil
+    block.held = nil
+  end
+end
+
+--- Moves the core's clock, if there is one. At a moment when a deadline is due
+-- it stays a little behind until the sleepers of that moment have run: moving
+-- it cancels.
+local function move_clock(self, time, behind)
+  local clock = self.manual
+  if clock == nil then return end
+  if behind and self.held[time] then
+    time = time - 1e-9 - math.abs(time) * 2 ^ -52
+  end
+  clock:set(max(time, clock:now()))
+end
+
+local function set_time(self, time)
+  if self.real then return end
+  self.time = time
+  move_clock(self, time, true)
+end
+
+--- Does what the timers say of the moment `time`: for its sleepers, or if there
+-- are none left for its deadlines.
+local function fire(self, time)
+  local heap = self.timers
+  local times, orders = heap.times, heap.orders
+  set_time(self, time)
+  if orders[1] < DEADLINES then
+    repeat
+      wake(heap:pop())
+    until times[1] ~= time or orders[1] >= DEADLINES
+  else
+    repeat
+      cancel(heap:pop(), "deadline")
+    until times[1] ~= time or orders[1] < DEADLINES
+    move_clock(self, time)
+  end
+end
+
+-- --- Turns ------------------------------------------------------------------
+
+local function leave_put_off(task)
+  task.parent.loop.put_off[task.at] = false
+end
+
+--- Lets a task go on in the next turn; on real time, behind all that is ready.
+-- The caller yields, and then looks for a cancellation.
+function Loop:_put_off(task)
+  if self.real then return ready(task) end
+  local count = self.put_off_count + 1
+  self.put_off_count = count
+  self.put_off[count] = task
+  task.at, task.wait = count, leave_put_off
+end
+
+local function take_put_off(self)
+  local list, count = self.put_off, self.put_off_count
+  if count == 0 then return end
+  self.put_off, self.put_off_count = {}, 0
+  for i = 1, count do
+    if list[i] then wake(list[i]) end
+  end
+end
+
+local function run_ready(self, rounds)
+  while self.ready_count > 0 and rounds > 0 do
+    local queue, count = self.ready, self.ready_count
+    self.ready, self.spare, self.ready_count = self.spare, queue, 0
+    for i = 1, count do
+      local task = queue[i]
+      queue[i] = nil
+      run(task)
+    end
+    if count > KEPT then self.spare = {} end
+    rounds = rounds - 1
+  end
+end
+
+--- Errors of first tasks that nobody has joined.
+local function report_unjoined(self)
+  local list = self.unjoined
+  if list[1] == nil then return end
+  self.unjoined = {}
+  for i = 1, #list do
+    local failure = list[i]
+    if not failure.handled then
+      inside.report(failure.error, failure.traceback)
+    end
+  end
+end
+
+local function turn(self, target)
+  local times, rounds = self.timers.times, self.real and ROUNDS or huge
+  desist.dispatch()
+  take_put_off(self)
+  run_ready(self, rounds)
+  while times[1] and times[1] <= target do
+    fire(self, times[1])
+    run_ready(self, rounds)
+  end
+  set_time(self, target)
+  report_unjoined(self)
+end
+
+--- Runs what is ready, and what gets due until `target`.
+function Loop:_turn(target)
+  if self.closed then error("the loop is closed", 3) end
+  if self.turning then error("a step of a loop inside itself", 3) end
+  self.turning = true
+  local ok, err = pcall(turn, self, target)
+  self.turning = false
+  if not ok then error(err, 0) end
+end
+
+-- --- What callers see -------------------------------------------------------
+
+--- A task that starts a tree of its own.
+function Loop:spawn(...)
+  if self.closed then error("the loop is closed", 2) end
+  return tasks.spawn(self.root, false, ...)
+end
+
+function Loop:is_idle()
+  return self.alive == 0
+end
+
+function Loop:next_time()
+  if self.ready_count > 0 or self.put_off_count > 0 then return -huge end
+  return self.timers.times[1]
+end
+
+function Loop:cancel(reason)
+  return cancel(self.root, "cancelled", reason)
+end
+
+function Loop:__tostring()
+  return ("desist.loop%s (%s)"):format(
+    self.name and (" '%s'"):format(self.name) or "",
+    self.closed and "closed" or ("%d tasks"):format(self.alive))
+end
+
+-- --- The end ----------------------------------------------------------------
+
+--- All blocks, and all live tasks, the last started first.
+local function everything(root)
+  local all, live, at = { root }, {}, 1
+  while all[at] do
+    local block = all[at]
+    local task = block.first
+    while task do
+      live[#live + 1] = task
+      all[#all + 1] = task
+      local inner = task.block
+      while inner and inner ~= task do
+        all[#all + 1] = inner
+        inner = inner.parent
+      end
+      task = task.next
+    end
+    at = at + 1
+  end
+  table.sort(live, function(a, b) return a.number > b.number end)
+  return all, live
+end
+
+local function abort_wait(task)
+  local abort = task.wait
+  if abort then
+    task.wait = nil
+    abort(task, task.on)
+  end
+end
+
+--- Closes the coroutine: its <close> variables are closed, and cannot wait.
+local function end_task(task)
+  local before, co = here.task, task.co
+  task.ended, task.raised = "cancelled", blocks.error_of(task.doom)
+  if co and task.fn == nil and coroutine.close then
+    here.task = task
+    local ok, err = coroutine.close(co)
+    here.task = before
+    if not ok then inside.report(err) end
+  end
+  task.co = nil
+  for i = 1, task.joiners and #task.joiners or 0 do
+    task.joiners[i]:joined(task)
+  end
+end
+
+--- Ends what is alive by coroutine.close, the last started first.
+function Loop:close()
+  if self.closed then return end
+  if self.turning then error("a loop closed inside a step of it", 2) end
+  self.closed = true
+  cancel(self.root, "cancelled", "the loop was closed")
+  local all, live = everything(self.root)
+  for i = 1, #all do
+    local block = all[i]
+    block.doom = self.root
+    if block.task ~= nil then blocks.close(block) end
+  end
+  for i = 1, #live do abort_wait(live[i]) end
+  for i = 1, #live do end_task(live[i]) end
+  self.root.first, self.root.last, self.root.live = nil, nil, 0
+  self.alive, self.ready_count, self.ready = 0, 0, {}
+  self.put_off_count, self.put_off = 0, {}
+  report_unjoined(self)
+end
+
+local function note_unjoined(root, failure)
+  local list = root.loop.unjoined
+  list[#list + 1] = failure
+end
+
+--- `real`: on desist.now, which then is `now`.
+local function new(fields)
+  local self = setmetatable(fields, Loop)
+  self.time = self.time or 0
+  self.order, self.tasks, self.alive = 0, 0, 0
+  self.timers = timers.new()
+  self.ready, self.spare, self.ready_count = {}, {}, 0
+  self.put_off, self.put_off_count = {}, 0
+  self.unjoined, self.held = {}, {}
+  self.root = {
+    loop = self, task = false, trees = true, live = 0, name = self.name,
+    on_failure = note_unjoined,
+  }
+  if self.real then self.now = desist.now end
+  return self
+end
+
+return { Loop = Loop, new = new }

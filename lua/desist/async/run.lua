@@ -1,0 +1,46 @@
+--- async.run: the built-in loop, on real time. It sleeps the OS thread until
+-- something is due, or another thread, a signal or a deadline wakes it.
+
+local desist = require "desist"
+local arguments = require "desist.async.arguments"
+local loops = require "desist.async.loop"
+local running = require "desist.async.running"
+
+local idle = desist._inside.idle
+
+local function drive(loop, main)
+  while not main.ended do
+    loop:_turn(desist.now())
+    local next_time = loop:next_time()
+    if main.ended then break end
+    if next_time == nil then
+      idle()
+    else
+      local left = next_time - desist.now()
+      if left > 0 then idle(left) end
+    end
+  end
+end
+
+local function results_of(ok, ...)
+  if ok then return ... end
+  error((...), 0)
+end
+
+--- The error of the main task is the caller's.
+local function raised_here() end
+
+--- async.run(fn, ...): runs fn as a task; its results, or its error.
+local function run(fn, ...)
+  arguments.check_callable(fn, 1, "run")
+  if running.here.task then error("async.run inside a task", 2) end
+  local loop = loops.new { real = true }
+  loop.root.on_failure = raised_here
+  local main = loop:spawn(fn, ...)
+  local ok, err = pcall(drive, loop, main)
+  loop:close()
+  if not ok then error(err, 0) end
+  return results_of(main:result())
+end
+
+return { run = run }

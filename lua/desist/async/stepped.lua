@@ -1,0 +1,37 @@
+--- Loops that the host drives: a game from its frames, a test by hand.
+
+local arguments = require "desist.async.arguments"
+local loops = require "desist.async.loop"
+
+local Loop = loops.Loop
+
+local Stepped = { __tostring = Loop.__tostring }
+Stepped.__index = setmetatable(Stepped, { __index = Loop })
+
+--- Advances its clock by `dt`, and runs what is ready on the way.
+function Stepped:step(dt)
+  arguments.check_seconds(dt, 1, "step")
+  if dt == math.huge then
+    arguments.bad(1, "step", "a finite number of seconds expected, got inf")
+  end
+  return self:_turn(self.time + dt)
+end
+
+--- async.loop([options])
+local function loop(options)
+  local start, name = 0, nil
+  if options ~= nil then
+    if type(options) ~= "table" then
+      arguments.bad(1, "loop", "table expected, got " .. type(options))
+    end
+    arguments.check_options(options, 1, "loop",
+      { start = "time", name = "string" })
+    start, name = options.start or 0, options.name
+    if start == math.huge or start == -math.huge then
+      arguments.bad(1, "loop", "option 'start': finite time expected")
+    end
+  end
+  return setmetatable(loops.new { time = start, name = name }, Stepped)
+end
+
+return { loop = loop }

@@ -1,0 +1,164 @@
+--- Checkpoints that wait: for time, for the next step, for a callback.
+
+local arguments = require "desist.async.arguments"
+local blocks = require "desist.async.block"
+local outcome = require "desist.async.outcome"
+local running = require "desist.async.running"
+local desist = require "desist"
+
+local throw, unpack = blocks.throw, outcome.unpack
+local current, here, suspend = running.current, running.here, running.suspend
+local park, wake = running.park, running.wake
+local SUSPEND, yield = running.SUSPEND, coroutine.yield
+local check_seconds = arguments.check_seconds
+local huge, pcall, select = math.huge, pcall, select
+
+--- Between two looks at a predicate, on loops that are not stepped.
+local PAUSE = 0.01
+
+-- --- Time -------------------------------------------------------------------
+
+local function put_off(task, block)
+  task.parent.loop:_put_off(task)
+  park()
+  task.cut = nil
+  if block.doom then return throw(block) end
+end
+
+local function unsleep(task)
+  if task.at then task.parent.loop.timers:remove(task) end
+end
+
+--- async.sleep(seconds)
+local function sleep(seconds)
+  local task = current("async.sleep")
+  local block = task.block or task
+  check_seconds(seconds, 1, "sleep")
+  if block.doom then return throw(block) end
+  local loop = task.parent.loop
+  local now = loop:now()
+  local due = now + seconds
+  if due <= now then return put_off(task, block) end
+  if due < huge then loop:_add_sleeper(task, due) end
+  -- as `suspend`: a frame less for each sleeper
+  task.wait = unsleep
+  yield(SUSPEND)
+  if task.cut then
+    task.cut = nil
+    return throw(block)
+  end
+end
+
+local function next_turn(name)
+  local task = current(name)
+  local block = task.block or task
+  if block.doom then return throw(block) end
+  return put_off(task, block)
+end
+
+--- async.checkpoint(): lets others run.
+local function checkpoint()
+  return next_turn("async.checkpoint")
+end
+
+--- async.next_step()
+local function next_step()
+  return next_turn("async.next_step")
+end
+
+--- async.wait_until(predicate)
+local function wait_until(predicate)
+  local task = current("async.wait_until")
+  local block = task.block or task
+  arguments.check_callable(predicate, 1, "wait_until")
+  if block.doom then return throw(block) end
+  while not predicate() do
+    if task.parent.loop.real then
+      sleep(PAUSE)
+    else
+      next_step()
+    end
+  end
+end
+
+-- --- Callbacks --------------------------------------------------------------
+
+--- The abort function of an await; its error is the handler's.
+local function abort_operation(_, wait)
+  local abort = wait.abort
+  wait.over = true
+  if abort then
+    local ok, err = pcall(abort)
+    if not ok then desist._inside.report(err) end
+  end
+end
+
+--- async.await(start)
+local function await(start)
+  local task = current("async.await")
+  local block = task.block or task
+  arguments.check_callable(start, 1, "await")
+  if block.doom then return throw(block) end
+  local wait = {}
+  local function resume(...)
+    if wait.over then return end
+    wait.over = true
+    wait.results = { n = select("#", ...), ... }
+    if task.wait == abort_operation and task.on == wait then wake(task) end
+  end
+  local ok, abort = pcall(start, resume)
+  if not ok then
+    wait.over = true
+    error(abort, 0)
+  end
+  if not wait.over then
+    wait.abort = abort
+    if block.doom then
+      abort_operation(task, wait)
+      return throw(block)
+    end
+    if not suspend(task, abort_operation, wait) then return throw(block) end
+  end
+  return unpack(wait.results, 1, wait.results.n)
+end
+
+-- --- Errors -----------------------------------------------------------------
+
+local function returned(task, ok, ...)
+  if ok then return true, ... end
+  local err = ...
+  if task and blocks.owner_of(task.block or task, err) then error(err, 0) end
+  return false, err
+end
+
+--- async.pcall(fn, ...): lets pass the cancellation of what is around it.
+local function async_pcall(...)
+  return returned(here.task, pcall(...))
+end
+
+--- async.xpcall(fn, handler, ...): the handler sees none of that either.
+local function async_xpcall(fn, handler, ...)
+  local task = here.task
+  local passing = false
+  local function returned_here(ok, ...)
+    if passing then error((...), 0) end
+    return ok, ...
+  end
+  return returned_here(xpcall(fn, function(err)
+    if task and blocks.owner_of(task.block or task, err) then
+      passing = true
+      return err
+    end
+    return handler(err)
+  end, ...))
+end
+
+return {
+  await = await,
+  checkpoint = checkpoint,
+  next_step = next_step,
+  pcall = async_pcall,
+  sleep = sleep,
+  wait_until = wait_until,
+  xpcall = async_xpcall,
+}

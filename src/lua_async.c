@@ -1,0 +1,48 @@
+/*
+** lua_async.c: what only the Lua modules of desist use, as desist._inside.
+*/
+#include "lua_binding.h"
+
+/* source, name */
+static int inside_name(lua_State *L) {
+  source_box *box = desist__check_source(L, 1);
+  if (!desist_source_set_name(box->core, luaL_checkstring(L, 2)))
+    return desist__no_memory(L);
+  return 0;
+}
+
+/* error, traceback: to the handler of errors that nobody called for. */
+static int inside_report(lua_State *L) {
+  lua_settop(L, 2);
+  desist__report(L, desist__host_of(L));
+  return 0;
+}
+
+/* Sleeps until a callback is queued, at most that many seconds (nil: for
+** ever), and runs what is queued; how many ran. */
+static int inside_idle(lua_State *L) {
+  host *owner = desist__host_of(L);
+  int64_t limit =
+      lua_isnoneornil(L, 1) ? DESIST_NEVER : desist__check_duration(L, 1);
+  int64_t now = desist_now();
+  if (owner->inbox != NULL)
+    desist__inbox_wait(owner->inbox, NULL,
+                       limit >= DESIST_NEVER - now ? DESIST_NEVER - 1
+                                                   : now + limit);
+  lua_pushinteger(L, (lua_Integer)desist__run_queued(L, owner, SIZE_MAX));
+  return 1;
+}
+
+void desist__push_inside(lua_State *L, host *owner) {
+  static const luaL_Reg functions[] = {
+    { "fail", desist__source_fail },
+    { "name", inside_name },
+    { "error", desist__error_make },
+    { "report", inside_report },
+    { "idle", inside_idle },
+    { NULL, NULL },
+  };
+  lua_createtable(L, 0, 5);
+  lua_pushlightuserdata(L, owner);
+  luaL_setfuncs(L, functions, 1);
+}
