@@ -175,8 +175,8 @@ end
 
 --- Runs what is ready, and what gets due until `target`.
 function Loop:_turn(target)
-  if self.closed then error("the loop is closed", 3) end
-  if self.turning then error("a step of a loop inside itself", 3) end
+  if self.closed then error("the loop is closed", 2) end
+  if self.turning then error("a step of a loop inside itself", 2) end
   self.turning, self.resting = true, false
   local ok, err = pcall(turn, self, target)
   self.turning = false
