@@ -234,7 +234,7 @@ end
 
 --- The block has ended: leaves nothing behind.
 local function close(block)
-  block.ended = true
+  block.ended = block.ended or true -- a task's says how
   if block.due and block.at then block.loop.timers:remove(block) end
   if block.guard then
     block.guard.registration:unregister()
