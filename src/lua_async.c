@@ -35,14 +35,13 @@ static int inside_idle(lua_State *L) {
 
 void desist__push_inside(lua_State *L, host *owner) {
   static const luaL_Reg functions[] = {
-    { "fail", desist__source_fail },
-    { "name", inside_name },
-    { "error", desist__error_make },
-    { "report", inside_report },
-    { "idle", inside_idle },
-    { NULL, NULL },
+    { "fail", desist__source_fail }, { "name", inside_name },
+    { "error", desist__error_make }, { "report", inside_report },
+    { "idle", inside_idle },         { NULL, NULL },
   };
-  lua_createtable(L, 0, 5);
+  lua_createtable(L, 0, 6);
   lua_pushlightuserdata(L, owner);
   luaL_setfuncs(L, functions, 1);
+  desist__push_timers(L, owner);
+  lua_setfield(L, -2, "timers");
 }

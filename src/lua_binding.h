@@ -58,12 +58,19 @@ struct host {
                 ** source, core clock -> clock */
   int anchors;  /* registry: core token -> token */
   int on_error; /* registry: the handler; LUA_NOREF: the default one */
-  int metatables[5];
+  int metatables[6];
   int most_arguments; /* of any registration so far */
   unsigned calls; /* how many cancelling calls of this state are under way */
 };
 
-enum { SOURCE_META, TOKEN_META, REGISTRATION_META, CLOCK_META, ERROR_META };
+enum {
+  SOURCE_META,
+  TOKEN_META,
+  REGISTRATION_META,
+  CLOCK_META,
+  ERROR_META,
+  TIMERS_META
+};
 
 struct source_box {
   const box_type *type;
@@ -264,6 +271,8 @@ void desist__error_open(lua_State *L, host *owner);
 void desist__push_inside(lua_State *L, host *owner);
 int desist__source_fail(lua_State *L);
 int desist__error_make(lua_State *L);
+/* Pushes the functions of lua_timers.c. */
+void desist__push_timers(lua_State *L, host *owner);
 
 /* --- The other types and the module's functions --- */
 

@@ -25,7 +25,7 @@ end
 local function check_seconds(value, index, name, what)
   if type(value) ~= "number" then
     bad(index, name, (what or "") .. "number expected, got " .. type(value), 2)
-  elseif not (value >= 0) then
+  elseif value ~= value or value < 0 then
     bad(index, name, (what or "") .. "0 or more seconds expected, got "
       .. tostring(value), 2)
   end
@@ -44,7 +44,7 @@ end
 local function check_count(value, index, name, least)
   if type(value) ~= "number" then
     bad(index, name, "number expected, got " .. type(value), 2)
-  elseif not (value >= least)
+  elseif value ~= value or value < least
     or (value ~= huge and value ~= math.floor(value)) then
     bad(index, name, ("whole number of %d or more expected, got %s")
       :format(least, tostring(value)), 2)

@@ -27,6 +27,7 @@ local desist = require "desist"
 local running = require "desist.async.running"
 local inside = desist._inside
 
+local remove_timer = inside.timers.remove
 local cut = running.cut
 
 -- --- Tokens and errors ------------------------------------------------------
@@ -182,12 +183,20 @@ local function abort_waits(tasks, count)
   end
 end
 
+local function disarm(block)
+  local at = block.at
+  if at then
+    block.at = nil
+    remove_timer(block.loop.timers, at)
+  end
+end
+
 --- Cancels a block. False if it was, or is doomed or ended. What callbacks on
 -- its token raise is raised when all is done.
 local function cancel(block, cause, value)
   if block.doom or block.ended then return false end
   block.cause, block.value = cause, value
-  if block.due and block.at then block.loop.timers:remove(block) end
+  if block.due then disarm(block) end
   local tasks, count = doom_below(block)
   local ok, err = true, nil
   if block.source then ok, err = pcall(strike, block) end
@@ -199,7 +208,7 @@ end
 --- Arms, re-arms or (math.huge) disarms its deadline.
 local function set_deadline(block, due)
   local loop = block.loop
-  if block.at then loop.timers:remove(block) end
+  if block.due then disarm(block) end
   block.due = due < math.huge and due or nil
   if block.due then loop:_add_deadline(block) end
   if block.timed then loop:_arm(block) end
@@ -235,7 +244,7 @@ end
 --- The block has ended: leaves nothing behind.
 local function close(block)
   block.ended = block.ended or true -- a task's says how
-  if block.due and block.at then block.loop.timers:remove(block) end
+  if block.due then disarm(block) end
   if block.guard then
     block.guard.registration:unregister()
     block.guard = nil

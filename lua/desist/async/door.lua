@@ -55,7 +55,7 @@ local function hosted(door, name)
     end
   end
 
-  loop.on_rest = rest
+  loop.on_rest, loop.resting = rest, true
   if door.watch then door.watch(desist.wakeup_fd(), desist.dispatch) end
   return loop
 end

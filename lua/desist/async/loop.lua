@@ -6,11 +6,11 @@
 --
 --   time       what its clock says; `now` may be a function for a real clock
 --   timers     sleeping tasks, and blocks with a deadline
---   ready      tasks that go on next: ready_count of them
 --   put_off    those that go on in the next turn, of a stepped loop
 --   root       the block around all tasks; unjoined: failures of first tasks
 --   tasks      how many there ever were; alive: how many there are
---   on_ready   called when a task becomes ready: wakes the driver
+--   on_rest    of a hosted loop: called when there may be something to wait
+--              for; resting: between its turns
 --   manual     its clock in the core, of a stepped loop; made when first asked
 --   held       deadline -> how many blocks have it armed on that clock
 
@@ -18,25 +18,21 @@ local desist = require "desist"
 local blocks = require "desist.async.block"
 local running = require "desist.async.running"
 local tasks = require "desist.async.task"
-local timers = require "desist.async.timers"
+local work = require "desist.async.work"
 local inside = desist._inside
 
 local cancel = blocks.cancel
 local here, ready, wake = running.here, running.ready, running.wake
-local run = tasks.run
+local run_ready, timers = work.run_ready, inside.timers
+local first_timer, pop_timer = timers.first, timers.pop
+local push_timer = timers.push
 local huge, max = math.huge, math.max
 
 local Loop = {}
 Loop.__index = Loop
 
---- Deadlines come behind all sleepers of their moment.
-local DEADLINES = 2 ^ 52
-
 --- How often a turn of a loop on real time goes round before it looks outside.
 local ROUNDS = 16
-
---- A queue that was longer is thrown away when it is empty.
-local KEPT = 1024
 
 -- --- Time -------------------------------------------------------------------
 
@@ -51,17 +47,10 @@ function Loop:_clock()
   return self.manual
 end
 
---- A sleeping task; the moment is later than now.
-function Loop:_add_sleeper(task, time)
-  local order = self.order + 1
-  self.order = order
-  return self.timers:push(task, time, order)
-end
-
+--- Deadlines come behind all sleepers of their moment.
 function Loop:_add_deadline(block)
-  local order = self.order + 1
-  self.order = order
-  return self.timers:push(block, block.due, order + DEADLINES)
+  block.at = push_timer(self.timers, block, block.due, true)
+  if self.resting then self:on_rest() end
 end
 
 --- Arms the deadline of a block with a source there as well, for tokens.
@@ -101,21 +90,27 @@ local function set_time(self, time)
   move_clock(self, time, true)
 end
 
---- Does what the timers say of the moment `time`: for its sleepers, or if there
--- are none left for its deadlines.
-local function fire(self, time)
+--- Does what is due at the moment `time`: wakes its sleepers, or cancels what
+-- has its deadline then.
+local function fire(self, time, deadlines)
   local heap = self.timers
-  local times, orders = heap.times, heap.orders
+  local next_time, is_deadline
   set_time(self, time)
-  if orders[1] < DEADLINES then
+  if deadlines then
     repeat
-      wake(heap:pop())
-    until times[1] ~= time or orders[1] >= DEADLINES
+      local block = pop_timer(heap)
+      block.at = nil
+      cancel(block, "deadline")
+      next_time, is_deadline = first_timer(heap)
+    until next_time ~= time or not is_deadline
+    move_clock(self, time)
   else
     repeat
-      cancel(heap:pop(), "deadline")
-    until times[1] ~= time or orders[1] < DEADLINES
-    move_clock(self, time)
+      local task = pop_timer(heap)
+      task.at = nil
+      wake(task)
+      next_time, is_deadline = first_timer(heap)
+    until next_time ~= time or is_deadline
   end
 end
 
@@ -144,20 +139,6 @@ local function take_put_off(self)
   end
 end
 
-local function run_ready(self, rounds)
-  while self.ready_count > 0 and rounds > 0 do
-    local queue, count = self.ready, self.ready_count
-    self.ready, self.spare, self.ready_count = self.spare, queue, 0
-    for i = 1, count do
-      local task = queue[i]
-      queue[i] = nil
-      run(task)
-    end
-    if count > KEPT then self.spare = {} end
-    rounds = rounds - 1
-  end
-end
-
 --- Errors of first tasks that nobody has joined.
 local function report_unjoined(self)
   local list = self.unjoined
@@ -172,13 +153,15 @@ local function report_unjoined(self)
 end
 
 local function turn(self, target)
-  local times, rounds = self.timers.times, self.real and ROUNDS or huge
+  local heap, rounds = self.timers, self.real and ROUNDS or huge
   desist.dispatch()
   take_put_off(self)
   run_ready(self, rounds)
-  while times[1] and times[1] <= target do
-    fire(self, times[1])
+  local time, is_deadline = first_timer(heap)
+  while time and time <= target do
+    fire(self, time, is_deadline)
     run_ready(self, rounds)
+    time, is_deadline = first_timer(heap)
   end
   set_time(self, target)
   report_unjoined(self)
@@ -188,9 +171,13 @@ end
 function Loop:_turn(target)
   if self.closed then error("the loop is closed", 3) end
   if self.turning then error("a step of a loop inside itself", 3) end
-  self.turning = true
+  self.turning, self.resting = true, false
   local ok, err = pcall(turn, self, target)
   self.turning = false
+  if self.on_rest then
+    self.resting = true
+    self:on_rest()
+  end
   if not ok then error(err, 0) end
 end
 
@@ -207,8 +194,11 @@ function Loop:is_idle()
 end
 
 function Loop:next_time()
-  if self.ready_count > 0 or self.put_off_count > 0 then return -huge end
-  return self.timers.times[1]
+  if self.ready_count > 0 or self.put_off_count > 0
+    or self.queue[self.at + 1] ~= nil then
+    return -huge
+  end
+  return (first_timer(self.timers))
 end
 
 function Loop:cancel(reason)
@@ -285,6 +275,7 @@ function Loop:close()
   for i = 1, #live do end_task(live[i]) end
   self.root.first, self.root.last, self.root.live = nil, nil, 0
   self.alive, self.ready_count, self.ready = 0, 0, {}
+  self.queue, self.at, self.workers, self.timers = {}, 0, {}, timers.new()
   self.put_off_count, self.put_off = 0, {}
   report_unjoined(self)
 end
@@ -298,9 +289,10 @@ end
 local function new(fields)
   local self = setmetatable(fields, Loop)
   self.time = self.time or 0
-  self.order, self.tasks, self.alive = 0, 0, 0
+  self.tasks, self.alive = 0, 0
   self.timers = timers.new()
-  self.ready, self.spare, self.ready_count = {}, {}, 0
+  self.ready, self.ready_count = {}, 0
+  self.queue, self.at, self.workers = {}, 0, {}
   self.put_off, self.put_off_count = {}, 0
   self.unjoined, self.held = {}, {}
   self.root = {

@@ -7,11 +7,11 @@
 -- `task.heard` the last ones that were raised in it.
 --
 -- `block.cut`: its own cancellation ended its function or a task of it;
--- `block.cut_outside`: the error of an outer one that did.
+-- `block.cut_outside`: the error of an outer one that did. `block.marked`: any
+-- of all this.
 
-local desist = require "desist"
 local block_module = require "desist.async.block"
-local inside = desist._inside
+local inside = require "desist"._inside
 
 local cancel, error_of = block_module.cancel, block_module.error_of
 local owner_of = block_module.owner_of
@@ -55,7 +55,7 @@ local function keep_traceback(task, err)
   local failure = task.rethrown
   if failure and rawequal(failure.error, err) then
     task.trace = failure.traceback
-  elseif desist.is_cancelled(err) then
+  elseif owner_of(task.block or task, err) then
     task.trace = nil
   else
     task.trace = traceback("", 3):gsub("^\n", "")
@@ -68,7 +68,7 @@ local function add(block, failure)
   local failures = block.failures
   if failures == nil then
     failures = {}
-    block.failures, block.failure_count = failures, 0
+    block.failures, block.failure_count, block.marked = failures, 0, true
   end
   if not failures[failure] then
     block.failure_count = block.failure_count + 1
@@ -76,13 +76,22 @@ local function add(block, failure)
   end
 end
 
+--- The cancellation of `owner` has ended `inner`: the block's function, or a
+-- task of it.
+local function note_cut(block, owner, inner, err)
+  block.marked = true
+  if owner == block then
+    block.cut = true
+  elseif owner ~= inner then
+    block.cut_outside = err
+  end
+end
+
 --- The function of `block` raised `err`.
 local function note_function(block, err)
   local owner = owner_of(block, err)
-  if owner == block then
-    block.cut = true
-  elseif owner then
-    block.cut_outside = err
+  if owner then
+    note_cut(block, owner, nil, err)
   else
     local failure = failure_of(block.task, err)
     add(block, failure)
@@ -154,6 +163,7 @@ return {
   failure_of = failure_of,
   gathered = gathered,
   keep_traceback = keep_traceback,
+  note_cut = note_cut,
   note_function = note_function,
   note_task = note_task,
   raise = raise,

@@ -28,7 +28,7 @@ local function ready(task)
   local count = loop.ready_count + 1
   loop.ready_count = count
   loop.ready[count] = task
-  if loop.on_ready then loop:on_ready() end
+  if loop.resting then loop:on_rest() end
 end
 
 --- Ends a task's wait with a result, which the caller has stored.

@@ -25,7 +25,7 @@ Scope.__index = Scope
 -- is left.
 local function await_tasks(block)
   while block.first do
-    if block.live > 0 then
+    if (block.live or 0) > 0 then
       block.awaiting = "tasks"
     else
       block.awaiting = "all"
@@ -69,10 +69,14 @@ end
 local function open(task, shield)
   local parent = task.block or task
   local block = setmetatable({
-    parent = parent, task = task, loop = task.parent.loop, live = 0,
-    shield = shield,
+    parent = parent, task = task, loop = task.parent.loop, ended = false,
+    first = nil, last = nil, live = nil, doom = nil,
   }, Scope)
-  if not shield then block.doom = parent.doom end
+  if shield then
+    block.shield = true
+  elseif parent.doom then
+    block.doom = parent.doom
+  end
   task.block = block
   return block
 end

@@ -8,10 +8,12 @@ local desist = require "desist"
 
 local throw, unpack = blocks.throw, outcome.unpack
 local current, here, suspend = running.current, running.here, running.suspend
-local park, wake = running.park, running.wake
+local wake = running.wake
 local SUSPEND, yield = running.SUSPEND, coroutine.yield
 local check_seconds = arguments.check_seconds
-local huge, pcall, select = math.huge, pcall, select
+local push_timer = desist._inside.timers.push
+local remove_timer = desist._inside.timers.remove
+local huge, pcall, select, type = math.huge, pcall, select, type
 
 --- Between two looks at a predicate, on loops that are not stepped.
 local PAUSE = 0.01
@@ -20,28 +22,42 @@ local PAUSE = 0.01
 
 local function put_off(task, block)
   task.parent.loop:_put_off(task)
-  park()
-  task.cut = nil
-  if block.doom then return throw(block) end
+  yield(SUSPEND)
+  if block.doom then
+    task.cut = nil
+    return throw(block)
+  end
 end
 
 local function unsleep(task)
-  if task.at then task.parent.loop.timers:remove(task) end
+  local at = task.at
+  if at then
+    task.at = nil
+    remove_timer(task.parent.loop.timers, at)
+  end
 end
 
---- async.sleep(seconds)
-local function sleep(seconds)
-  local task = current("async.sleep")
-  local block = task.block or task
-  check_seconds(seconds, 1, "sleep")
-  if block.doom then return throw(block) end
+--- Puts the task among the timers; false: the clock cannot tell the difference.
+local function add_sleeper(task, seconds)
   local loop = task.parent.loop
   local now = loop:now()
   local due = now + seconds
-  if due <= now then return put_off(task, block) end
-  if due < huge then loop:_add_sleeper(task, due) end
-  -- as `suspend`: a frame less for each sleeper
+  if due <= now then return false end
+  if due < huge then task.at = push_timer(loop.timers, task, due) end
   task.wait = unsleep
+  return true
+end
+
+--- async.sleep(seconds). Few locals, and yields by itself: how much stack a
+-- sleeping task needs is decided here.
+local function sleep(seconds)
+  local task = current("async.sleep")
+  local block = task.block or task
+  if not (type(seconds) == "number" and seconds >= 0) then
+    check_seconds(seconds, 1, "sleep")
+  end
+  if block.doom then return throw(block) end
+  if not add_sleeper(task, seconds) then return put_off(task, block) end
   yield(SUSPEND)
   if task.cut then
     task.cut = nil

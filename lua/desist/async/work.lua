@@ -1,0 +1,183 @@
+--- Workers: the coroutines in which tasks run.
+--
+-- A worker calls the functions of new tasks, one after the other, without any
+-- switch between them. When one of them waits, the worker is that task's
+-- coroutine until its function has ended; another worker goes on. So a task
+-- that never waits costs no coroutine, and others are used again.
+--
+--   loop.ready, ready_count   what runs in the next round
+--   loop.queue, at            this round, and how far it has come
+--   loop.rounds               how many more there may be
+--   loop.worker               the one that takes new tasks now
+--   loop.workers              those that are idle
+--   loop.before               the task (of another loop) that runs this one
+
+local block = require "desist.async.block"
+local outcome = require "desist.async.outcome"
+local running = require "desist.async.running"
+local tasks = require "desist.async.task"
+
+local SUSPEND, here, ready = running.SUSPEND, running.here, running.ready
+local error_of, unpack = block.error_of, outcome.unpack
+local on_error, settle = tasks.on_error, tasks.settle
+local note_function, settle_tree = outcome.note_function, tasks.settle_tree
+local create, resume, status = coroutine.create, coroutine.resume,
+  coroutine.status
+local running_coroutine, yield = coroutine.running, coroutine.yield
+local select, xpcall = select, xpcall
+
+local IDLE = {} -- what a worker yields when it has nothing to do
+
+local KEPT = 64 -- so many idle workers
+local LONG = 1024 -- a longer queue is thrown away when it is empty
+
+-- --- A task's function ------------------------------------------------------
+
+local function begin(task)
+  local fn = task.fn
+  task.fn = nil
+  task.co = running_coroutine()
+  here.task = task
+  return fn
+end
+
+local function arguments_of(task)
+  local args = task.args
+  task.args = nil
+  return unpack(args, 1, args.n)
+end
+
+--- The function of the running task has ended.
+local function finish(ok, ...)
+  local task = here.task
+  local tree = task.block
+  here.task = task.parent.loop.before
+  task.co = nil
+  if tree == nil then return settle(task, ok, ...) end
+  if not ok then note_function(tree, (...)) end
+  task.pending = { n = select("#", ...) + 1, ok, ... }
+  if tree.first then
+    tree.awaiting = "tasks"
+  else
+    return settle_tree(task)
+  end
+end
+
+local function raise_foreign_yield()
+  debug.sethook()
+  error("coroutine.yield in a task (async.checkpoint lets others run)", 2)
+end
+
+--- A yield that is not ours: raises an error where it was called.
+local function refuse_yield(task)
+  if debug and debug.sethook then
+    debug.sethook(task.co, raise_foreign_yield, "", 1)
+  end
+  return ready(task)
+end
+
+-- --- Rounds -----------------------------------------------------------------
+
+local function next_round(loop)
+  local rounds, done = loop.rounds, loop.queue
+  if loop.ready_count == 0 or rounds == 0 then return false end
+  loop.rounds = rounds - 1
+  loop.queue, loop.ready = loop.ready, loop.at > LONG and {} or done
+  loop.ready_count, loop.at = 0, 0
+  return true
+end
+
+local function keep(loop, worker)
+  local workers = loop.workers
+  if #workers < KEPT then workers[#workers + 1] = worker end
+end
+
+--- A task's coroutine has yielded, but not to wait.
+local function resumed(loop, task, co, alive, state)
+  if state == IDLE then return keep(loop, co) end
+  here.task = loop.before
+  if status(co) == "suspended" then
+    if alive then return refuse_yield(task) end
+    ready(task) -- it could not be resumed: too deep in C calls
+  end
+  error(state, 0)
+end
+
+--- Resumes what is ready, until it is the turn of a new task: that one. Nil:
+-- nothing is ready.
+local function go_on(loop)
+  while true do
+    local at = loop.at + 1
+    local queue = loop.queue
+    local task = queue[at]
+    if task == nil then
+      if not next_round(loop) then break end
+    else
+      queue[at] = nil
+      loop.at = at
+      if task.fn == nil then
+        local co = task.co
+        here.task = task
+        local alive, state = resume(co)
+        if state ~= SUSPEND then resumed(loop, task, co, alive, state) end
+      elseif task.doom then
+        task.fn, task.args = nil, nil
+        settle(task, false, error_of(task.doom))
+      else
+        here.task = loop.before
+        return task
+      end
+    end
+  end
+  here.task = loop.before
+end
+
+-- --- Workers ----------------------------------------------------------------
+
+--- What a worker does. Few locals: with them begins the stack of each task.
+local function work(loop, task)
+  while true do
+    if task.args then
+      finish(xpcall(begin(task), on_error, arguments_of(task)))
+    else
+      finish(xpcall(begin(task), on_error))
+    end
+    if loop.worker == running_coroutine() then
+      task = go_on(loop)
+    else
+      task = nil -- it was resumed by another one, which goes on
+    end
+    if task == nil then
+      loop = nil -- luacheck: ignore 311 (an idle worker keeps no loop alive)
+      loop, task = yield(IDLE)
+    end
+  end
+end
+
+local function take_worker(loop)
+  local workers = loop.workers
+  local count = #workers
+  local worker = workers[count]
+  workers[count] = nil
+  return worker or create(work)
+end
+
+--- Runs all that is ready, and what gets ready by that, in so many rounds.
+local function run_ready(loop, rounds)
+  local before = here.task
+  loop.rounds, loop.before = rounds, before
+  local task = go_on(loop)
+  while task do
+    local worker = take_worker(loop)
+    loop.worker = worker
+    local alive, state = resume(worker, loop, task)
+    local last = here.task
+    here.task, loop.worker = before, nil
+    if state == IDLE then return keep(loop, worker) end
+    if not alive then error(state, 0) end
+    if state ~= SUSPEND then refuse_yield(last) end
+    task = go_on(loop)
+  end
+end
+
+return { run_ready = run_ready }

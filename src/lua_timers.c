@@ -1,0 +1,188 @@
+/*
+** lua_timers.c: what is due when, for the loops of desist.async: a heap of
+** Lua values, by time, at one time the early before the late, then in the
+** order in which they were put in.
+**
+** An item stands in a slot: items[slot] in user value 1, and places[slot] says
+** where in the heap its entry is, or which slot is the next free one. Heap and
+** places are in user value 2, a block that doubles.
+*/
+#include "lua_binding.h"
+
+#include <string.h>
+
+typedef struct entry {
+  double time;
+  uint64_t order; /* late ones have the highest bit */
+  uint32_t slot;
+} entry;
+
+typedef struct timers_box {
+  const box_type *type;
+  entry *heap;      /* heap[1] to heap[count] */
+  uint32_t *places; /* places[1] to places[slots] */
+  uint32_t count, slots, room;
+  uint32_t free; /* a slot, or 0 */
+  uint64_t order;
+} timers_box;
+
+enum { TIMERS_ITEMS = 1, TIMERS_BLOCK };
+
+#define LATE ((uint64_t)1 << 63)
+
+static const box_type timers_type = { "desist.timers", sizeof(timers_box) };
+
+static timers_box *check(lua_State *L) {
+  return (timers_box *)desist__check(L, 1, &timers_type);
+}
+
+/* --- The heap --- */
+
+static bool is_before(const entry *a, const entry *b) {
+  return a->time < b->time || (a->time == b->time && a->order < b->order);
+}
+
+static void put(timers_box *box, uint32_t place, entry what) {
+  box->heap[place] = what;
+  box->places[what.slot] = place;
+}
+
+/* The hole at `place` rises to where `what` belongs. */
+static void rise(timers_box *box, uint32_t place, entry what) {
+  while (place > 1 && is_before(&what, &box->heap[place / 2])) {
+    put(box, place, box->heap[place / 2]);
+    place /= 2;
+  }
+  put(box, place, what);
+}
+
+/* Takes out the entry at `place`; the hole sinks to a leaf, where the last
+** entry fills it and rises again. */
+static void take(timers_box *box, uint32_t place) {
+  entry last = box->heap[box->count--];
+  uint32_t down;
+  if (place > box->count) return;
+  while ((down = 2 * place) <= box->count) {
+    if (down < box->count && is_before(&box->heap[down + 1], &box->heap[down]))
+      down++;
+    put(box, place, box->heap[down]);
+    place = down;
+  }
+  rise(box, place, last);
+}
+
+/* --- Slots --- */
+
+/* Room for one more; may raise, changing nothing. */
+static void make_room(lua_State *L, timers_box *box) {
+  uint32_t room;
+  entry *heap;
+  uint32_t *places;
+  if (box->count + 1 < box->room) return;
+  if (box->room > UINT32_MAX / 4) luaL_error(L, "too many timers");
+  room = box->room == 0 ? 8 : box->room * 2;
+  heap = (entry *)lua_newuserdatauv(
+      L, (size_t)room * (sizeof *heap + sizeof *places), 0);
+  places = (uint32_t *)(void *)(heap + room);
+  if (box->room != 0) {
+    memcpy(heap, box->heap, (size_t)box->room * sizeof *heap);
+    memcpy(places, box->places, (size_t)box->room * sizeof *places);
+  }
+  lua_setiuservalue(L, 1, TIMERS_BLOCK);
+  box->heap = heap;
+  box->places = places;
+  box->room = room;
+}
+
+/* Pushes the item of the slot, which is free from now on. */
+static void push_item(lua_State *L, timers_box *box, uint32_t slot) {
+  lua_getiuservalue(L, 1, TIMERS_ITEMS);
+  lua_rawgeti(L, -1, (int)slot);
+  lua_pushnil(L);
+  lua_rawseti(L, -3, (int)slot);
+  lua_remove(L, -2);
+  box->places[slot] = box->free;
+  box->free = slot;
+}
+
+/* --- Functions --- */
+
+/* timers, item, time, late: the item's slot. */
+static int timers_push(lua_State *L) {
+  timers_box *box = check(L);
+  entry what;
+  uint32_t slot;
+  what.time = luaL_checknumber(L, 3);
+  what.order = ++box->order | (lua_toboolean(L, 4) ? LATE : 0);
+  make_room(L, box);
+  slot = box->free != 0 ? box->free : box->slots + 1;
+  lua_getiuservalue(L, 1, TIMERS_ITEMS);
+  lua_pushvalue(L, 2);
+  lua_rawseti(L, -2, (int)slot);
+  if (slot > box->slots)
+    box->slots = slot;
+  else
+    box->free = box->places[slot];
+  what.slot = slot;
+  rise(box, ++box->count, what);
+  lua_pushinteger(L, (lua_Integer)slot);
+  return 1;
+}
+
+/* timers, slot */
+static int timers_remove(lua_State *L) {
+  timers_box *box = check(L);
+  lua_Integer slot = luaL_checkinteger(L, 2);
+  uint32_t place;
+  luaL_argcheck(L, slot >= 1 && slot <= (lua_Integer)box->slots, 2, "no slot");
+  place = box->places[slot];
+  luaL_argcheck(L,
+                place >= 1 && place <= box->count &&
+                    box->heap[place].slot == (uint32_t)slot,
+                2, "the slot is free");
+  take(box, place);
+  push_item(L, box, (uint32_t)slot);
+  return 0;
+}
+
+/* timers: time and whether it is late, of the first; nothing if there is
+** none. */
+static int timers_first(lua_State *L) {
+  const timers_box *box = check(L);
+  if (box->count == 0) return 0;
+  lua_pushnumber(L, box->heap[1].time);
+  lua_pushboolean(L, (box->heap[1].order & LATE) != 0);
+  return 2;
+}
+
+/* timers: takes out the first. There must be one. */
+static int timers_pop(lua_State *L) {
+  timers_box *box = check(L);
+  uint32_t slot;
+  luaL_argcheck(L, box->count > 0, 1, "nothing is due");
+  slot = box->heap[1].slot;
+  take(box, 1);
+  push_item(L, box, slot);
+  return 1;
+}
+
+static int timers_new(lua_State *L) {
+  (void)desist__new_box(L, desist__host_of(L), &timers_type, TIMERS_META,
+                        sizeof(timers_box), 2);
+  lua_newtable(L);
+  lua_setiuservalue(L, -2, TIMERS_ITEMS);
+  return 1;
+}
+
+void desist__push_timers(lua_State *L, host *owner) {
+  static const luaL_Reg functions[] = {
+    { "new", timers_new },       { "push", timers_push },
+    { "remove", timers_remove }, { "first", timers_first },
+    { "pop", timers_pop },       { NULL, NULL },
+  };
+  static const luaL_Reg methods[] = { { NULL, NULL } };
+  desist__set_methods(L, owner, TIMERS_META, &timers_type, methods);
+  lua_createtable(L, 0, 5);
+  lua_pushlightuserdata(L, owner);
+  luaL_setfuncs(L, functions, 1);
+}
