@@ -580,6 +580,7 @@ describe("scope:cancel_after", function()
 
   it("leaves no timer when the scope ends before", in_task(function(loop)
     async.scope(function(scope) scope:cancel_after(10) end)
+    async.sleep(1)
     assert.is_nil(loop:next_time())
   end))
 
@@ -744,6 +745,7 @@ describe("the end of a scope", function()
 
   it("leaves no deadline", in_task(function(loop)
     async.scope({ timeout = 5, deadline = 7 }, nothing)
+    async.sleep(1)
     assert.is_nil(loop:next_time())
   end))
 
