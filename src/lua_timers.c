@@ -145,24 +145,45 @@ static int timers_remove(lua_State *L) {
   return 0;
 }
 
-/* timers: time and whether it is late, of the first; nothing if there is
-** none. */
+/* timers: the time of the first; nothing if there is none. */
 static int timers_first(lua_State *L) {
   const timers_box *box = check(L);
   if (box->count == 0) return 0;
   lua_pushnumber(L, box->heap[1].time);
-  lua_pushboolean(L, (box->heap[1].order & LATE) != 0);
-  return 2;
+  return 1;
 }
 
-/* timers: takes out the first. There must be one. */
-static int timers_pop(lua_State *L) {
+static bool is_next(const timers_box *box, double time, bool late) {
+  return box->count > 0 && box->heap[1].time == time &&
+         ((box->heap[1].order & LATE) != 0) == late;
+}
+
+/* timers, until: takes out the first that is due by then: the item, its time,
+** whether it is late, whether the next one is of that moment and sort, too;
+** nothing if there is none. */
+static int timers_take(lua_State *L) {
   timers_box *box = check(L);
-  uint32_t slot;
-  luaL_argcheck(L, box->count > 0, 1, "nothing is due");
-  slot = box->heap[1].slot;
+  entry first;
+  if (box->count == 0) return 0;
+  first = box->heap[1];
+  if (first.time > luaL_checknumber(L, 2)) return 0;
   take(box, 1);
-  push_item(L, box, slot);
+  push_item(L, box, first.slot);
+  lua_pushnumber(L, first.time);
+  lua_pushboolean(L, (first.order & LATE) != 0);
+  lua_pushboolean(L, is_next(box, first.time, (first.order & LATE) != 0));
+  return 4;
+}
+
+/* timers, time, late: takes out the next of just that moment and sort, or
+** nothing. */
+static int timers_take_same(lua_State *L) {
+  timers_box *box = check(L);
+  entry first;
+  if (!is_next(box, luaL_checknumber(L, 2), lua_toboolean(L, 3) != 0)) return 0;
+  first = box->heap[1];
+  take(box, 1);
+  push_item(L, box, first.slot);
   return 1;
 }
 
@@ -176,13 +197,17 @@ static int timers_new(lua_State *L) {
 
 void desist__push_timers(lua_State *L, host *owner) {
   static const luaL_Reg functions[] = {
-    { "new", timers_new },       { "push", timers_push },
-    { "remove", timers_remove }, { "first", timers_first },
-    { "pop", timers_pop },       { NULL, NULL },
+    { "new", timers_new },
+    { "push", timers_push },
+    { "remove", timers_remove },
+    { "first", timers_first },
+    { "take", timers_take },
+    { "take_same", timers_take_same },
+    { NULL, NULL },
   };
   static const luaL_Reg methods[] = { { NULL, NULL } };
   desist__set_methods(L, owner, TIMERS_META, &timers_type, methods);
-  lua_createtable(L, 0, 5);
+  lua_createtable(L, 0, 6);
   lua_pushlightuserdata(L, owner);
   luaL_setfuncs(L, functions, 1);
 }

@@ -21,22 +21,25 @@ local function check_callable(value, index, name)
   end
 end
 
---- A duration: 0 or more, not NaN; math.huge is for ever.
+--- A duration: 0 or more, not NaN; math.huge is for ever. `what` begins the
+-- message about an option.
 local function check_seconds(value, index, name, what)
+  local level = what and 4 or 2
   if type(value) ~= "number" then
-    bad(index, name, (what or "") .. "number expected, got " .. type(value), 2)
+    bad(index, name, (what or "") .. "number expected, got " .. type(value),
+      level)
   elseif value ~= value or value < 0 then
     bad(index, name, (what or "") .. "0 or more seconds expected, got "
-      .. tostring(value), 2)
+      .. tostring(value), level)
   end
 end
 
---- A moment: any number but NaN.
+--- A moment, as an option: any number but NaN.
 local function check_time(value, index, name, what)
   if type(value) ~= "number" then
-    bad(index, name, (what or "") .. "number expected, got " .. type(value), 2)
+    bad(index, name, what .. "number expected, got " .. type(value), 4)
   elseif value ~= value then
-    bad(index, name, (what or "") .. "a time in seconds expected, got nan", 2)
+    bad(index, name, what .. "a time in seconds expected, got nan", 4)
   end
 end
 
@@ -51,25 +54,28 @@ local function check_count(value, index, name, least)
   end
 end
 
---- A table of options, with the types that `known` has for their names.
-local function check_options(options, index, name, known)
-  for key, value in pairs(options) do
-    local wanted = known[key]
-    if wanted == nil then
-      bad(index, name, ("no option is named '%s'"):format(tostring(key)), 2)
+local function check_option(value, wanted, index, name, what)
+  if wanted == "seconds" then
+    check_seconds(value, index, name, what)
+  elseif wanted == "time" then
+    check_time(value, index, name, what)
+  elseif wanted == "token" then
+    if getmetatable(value) ~= "desist.token" then
+      bad(index, name, what .. "token expected, got " .. type(value), 3)
     end
-    local what = ("option '%s': "):format(key)
-    if wanted == "seconds" then
-      check_seconds(value, index, name, what)
-    elseif wanted == "time" then
-      check_time(value, index, name, what)
-    elseif wanted == "token" then
-      if getmetatable(value) ~= "desist.token" then
-        bad(index, name, what .. "token expected, got " .. type(value), 2)
-      end
-    elseif type(value) ~= wanted then
-      bad(index, name, ("%s%s expected, got %s")
-        :format(what, wanted, type(value)), 2)
+  elseif type(value) ~= wanted then
+    bad(index, name, ("%s%s expected, got %s")
+      :format(what, wanted, type(value)), 3)
+  end
+end
+
+--- A table of options, with the types that `known` has for their names. Others
+-- are ignored, as everywhere in desist.
+local function check_options(options, index, name, known)
+  for key, wanted in pairs(known) do
+    local value = options[key]
+    if value ~= nil then
+      check_option(value, wanted, index, name, ("option '%s': "):format(key))
     end
   end
 end
@@ -81,5 +87,4 @@ return {
   check_count = check_count,
   check_options = check_options,
   check_seconds = check_seconds,
-  check_time = check_time,
 }

@@ -18,6 +18,7 @@
 --   shield   what is outside of it is not seen inside
 --   ended    nothing of it runs any more
 --   source, timed, error: made when somebody asks
+--   special  there is more to close than a deadline
 --
 -- `doom` makes a checkpoint cost one look. A source of the core costs more
 -- than a scope, so there is one only where a token was asked for or an error
@@ -70,7 +71,7 @@ local function make_source(block)
   else
     source = new_source(block)
   end
-  block.timed = source
+  block.timed, block.special = source, true
   if block.outside then
     source = linked(block, source:token(), block.outside)
   end
@@ -239,6 +240,7 @@ local function follow(block, token)
   if token:is_cancelled() then
     cancel(block, "token")
   else
+    block.special = true
     block.guard = setmetatable(
       { registration = token:register(on_outside, holder) }, guard)
   end
@@ -246,8 +248,9 @@ end
 
 --- The block has ended: leaves nothing behind.
 local function close(block)
-  block.ended = block.ended or true -- a task's says how
+  block.ended = block.ended or true
   if block.due then disarm(block) end
+  if not block.special then return end
   if block.guard then
     block.guard.registration:unregister()
     block.guard = nil

@@ -1,7 +1,7 @@
 --- The loop: tasks that are ready, timers, and the order of both. See
 -- docs/tasks.md, 3.
 --
--- A loop runs nothing by itself. Who drives it calls `turn(time)`: the stepped
+-- A loop runs nothing by itself. Who drives it calls `_turn(time)`: the stepped
 -- loop (stepped.lua), the built-in one (run.lua), or a host (hosted.lua).
 --
 --   time       what its clock says; `now` may be a function for a real clock
@@ -23,9 +23,10 @@ local inside = desist._inside
 
 local cancel = blocks.cancel
 local here, ready, wake = running.here, running.ready, running.wake
-local run_ready, timers = work.run_ready, inside.timers
-local first_timer, pop_timer = timers.first, timers.pop
-local push_timer = timers.push
+local run_ready, run_task = work.run_ready, work.run_task
+local dispatch, timers = desist.dispatch, inside.timers
+local first_timer, push_timer = timers.first, timers.push
+local take_due, take_same = timers.take, timers.take_same
 local huge, max = math.huge, math.max
 
 local Loop = {}
@@ -77,41 +78,54 @@ end
 -- it cancels.
 local function move_clock(self, time, behind)
   local clock = self.manual
-  if clock == nil then return end
   if behind and self.held[time] then
     time = time - 1e-9 - math.abs(time) * 2 ^ -52
   end
   clock:set(max(time, clock:now()))
 end
 
-local function set_time(self, time)
-  if self.real then return end
+local function set_time(self, time, behind)
   self.time = time
-  move_clock(self, time, true)
+  if self.manual then move_clock(self, time, behind) end
 end
 
---- Does what is due at the moment `time`: wakes its sleepers, or cancels what
--- has its deadline then.
-local function fire(self, time, deadlines)
-  local heap = self.timers
-  local next_time, is_deadline
-  set_time(self, time)
-  if deadlines then
-    repeat
-      local block = pop_timer(heap)
-      block.at = nil
-      cancel(block, "deadline")
-      next_time, is_deadline = first_timer(heap)
-    until next_time ~= time or not is_deadline
-    move_clock(self, time)
-  else
-    repeat
-      local task = pop_timer(heap)
-      task.at = nil
-      wake(task)
-      next_time, is_deadline = first_timer(heap)
-    until next_time ~= time or is_deadline
+--- Wakes the sleepers of a moment, `task` first.
+local function wake_sleepers(self, task, time)
+  repeat
+    task.at = nil
+    wake(task)
+    task = take_same(self.timers, time, false)
+  until task == nil
+end
+
+--- Cancels the blocks that have their deadline at that moment.
+local function cancel_blocks(self, block, time)
+  repeat
+    block.at = nil
+    cancel(block, "deadline")
+    block = take_same(self.timers, time, true)
+  until block == nil
+  if self.manual then move_clock(self, time) end
+end
+
+--- Does what is due until `target`, moment by moment.
+local function run_due(self, target)
+  local heap, real = self.timers, self.real
+  local item, time, is_deadline, more = take_due(heap, target)
+  while item do
+    if not real then set_time(self, time, true) end
+    if is_deadline then
+      cancel_blocks(self, item, time)
+    elseif more or self.ready_count > 0 then
+      wake_sleepers(self, item, time)
+    else
+      item.at, item.wait = nil, nil
+      run_task(self, item)
+    end
+    if self.ready_count > 0 then run_ready(self) end
+    item, time, is_deadline, more = take_due(heap, target)
   end
+  if not real then set_time(self, target) end
 end
 
 -- --- Turns ------------------------------------------------------------------
@@ -132,7 +146,6 @@ end
 
 local function take_put_off(self)
   local list, count = self.put_off, self.put_off_count
-  if count == 0 then return end
   self.put_off, self.put_off_count = {}, 0
   for i = 1, count do
     if list[i] then wake(list[i]) end
@@ -142,7 +155,6 @@ end
 --- Errors of first tasks that nobody has joined.
 local function report_unjoined(self)
   local list = self.unjoined
-  if list[1] == nil then return end
   self.unjoined = {}
   for i = 1, #list do
     local failure = list[i]
@@ -153,24 +165,18 @@ local function report_unjoined(self)
 end
 
 local function turn(self, target)
-  local heap, rounds = self.timers, self.real and ROUNDS or huge
-  desist.dispatch()
-  take_put_off(self)
-  run_ready(self, rounds)
-  local time, is_deadline = first_timer(heap)
-  while time and time <= target do
-    fire(self, time, is_deadline)
-    run_ready(self, rounds)
-    time, is_deadline = first_timer(heap)
-  end
-  set_time(self, target)
-  report_unjoined(self)
+  self.before, self.rounds = here.task, self.real and ROUNDS or huge
+  dispatch()
+  if self.put_off_count > 0 then take_put_off(self) end
+  run_ready(self)
+  run_due(self, target)
+  if self.unjoined[1] then report_unjoined(self) end
 end
 
 --- Runs what is ready, and what gets due until `target`.
 function Loop:_turn(target)
-  if self.closed then error("the loop is closed", 3) end
-  if self.turning then error("a step of a loop inside itself", 3) end
+  if self.closed then error("the loop is closed", 2) end
+  if self.turning then error("a step of a loop inside itself", 2) end
   self.turning, self.resting = true, false
   local ok, err = pcall(turn, self, target)
   self.turning = false
@@ -288,6 +294,7 @@ end
 --- `real`: on desist.now, which then is `now`.
 local function new(fields)
   local self = setmetatable(fields, Loop)
+  self.real = self.real or false
   self.time = self.time or 0
   self.tasks, self.alive = 0, 0
   self.timers = timers.new()

@@ -56,13 +56,23 @@ local function pop(task, block, ...)
   return give(task, conclude(block, ...))
 end
 
---- The function of the task's innermost block has ended.
-local function leave(task, block, ok, ...)
+local function leave_slowly(task, block, ok, ...)
   if not ok then note_function(block, (...)) end
   if block.first == nil then return pop(task, block, ok, ...) end
   local results = { n = select("#", ...), ... }
   await_tasks(block)
   return pop(task, block, ok, unpack(results, 1, results.n))
+end
+
+--- The function of the task's innermost block has ended.
+local function leave(task, block, ok, ...)
+  if not ok or block.first or block.marked then
+    return leave_slowly(task, block, ok, ...)
+  end
+  local parent = block.parent
+  task.block = parent ~= task and parent or nil
+  close(block)
+  return ...
 end
 
 --- A block around what the task does next.
@@ -82,14 +92,20 @@ local function open(task, shield)
 end
 
 --- With a deadline, which may be over.
-local function limit(block, due)
+local function limit(block, due, now)
   if due == huge then return end
-  if due <= block.loop:now() then
-    block.due = due
+  block.due = due
+  if due <= now then
     cancel(block, "deadline")
   else
-    set_deadline(block, due)
+    block.loop:_add_deadline(block)
   end
+end
+
+--- In so many seconds.
+local function limit_to(block, seconds)
+  local now = block.loop:now()
+  return limit(block, now + seconds, now)
 end
 
 -- --- async.scope and its neighbours -----------------------------------------
@@ -107,7 +123,7 @@ local function open_with(task, options)
     due = math.min(due, block.loop:now() + options.timeout)
   end
   if options.token then blocks.follow(block, options.token) end
-  limit(block, due)
+  limit(block, due, block.loop:now())
   return block
 end
 
@@ -154,7 +170,7 @@ local function timeout(seconds, fn, ...)
   arguments.check_callable(fn, 2, "timeout")
   local block = open(task)
   block.seconds, block.on_cut = seconds, raise_timeout
-  limit(block, block.loop:now() + seconds)
+  limit_to(block, seconds)
   return leave(task, block, xpcall(fn, on_error, ...))
 end
 
@@ -164,7 +180,7 @@ local function move_on_after(seconds, fn, ...)
   arguments.check_seconds(seconds, 1, "move_on_after")
   arguments.check_callable(fn, 2, "move_on_after")
   local block = open(task)
-  limit(block, block.loop:now() + seconds)
+  limit_to(block, seconds)
   return leave(task, block, xpcall(fn, on_error, ...))
 end
 

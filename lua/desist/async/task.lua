@@ -8,6 +8,7 @@
 --   block          the innermost block it opened; nil: none
 --   wait, on, cut  see running.lua
 --   joiners        what waits for its end
+--   special        has joiners or a source, or runs in the background
 --   ended          "returned", "failed" or "cancelled"; then
 --   results, failure or raised: what it ended with
 --
@@ -47,13 +48,17 @@ local function spawn(block, background, fn, ...)
   if last then last.next = task else block.first = task end
   block.last = task
   if background then
-    task.background = true
+    task.background, task.special = true, true
   else
     block.live = (block.live or 0) + 1
   end
-  if select("#", ...) > 0 then task.args = { n = select("#", ...), ... } end
+  local count = select("#", ...)
+  if count > 0 then task.args = { n = count, ... } end
   if block.doom then task.doom = block.doom end
-  ready(task)
+  count = loop.ready_count + 1
+  loop.ready_count = count
+  loop.ready[count] = task
+  if loop.resting then loop:on_rest() end
   return task
 end
 
@@ -70,12 +75,6 @@ local function spawn_block(task)
 end
 
 -- --- The end ----------------------------------------------------------------
-
-local function unlink(task, block)
-  local next, previous = task.next, task.previous
-  if next then next.previous = previous else block.last = previous end
-  if previous then previous.next = next else block.first = next end
-end
 
 local settle
 
@@ -122,10 +121,13 @@ local function note_error(task, err)
   end
 end
 
-local function call_joiners(task)
+local function settle_special(task)
   local joiners = task.joiners
-  task.joiners = nil
-  for i = 1, #joiners do joiners[i]:joined(task) end
+  if task.source then close(task) end
+  if joiners then
+    task.joiners = nil
+    for i = 1, #joiners do joiners[i]:joined(task) end
+  end
 end
 
 --- The task has ended, with results or an error.
@@ -133,8 +135,10 @@ function settle(task, ok, ...)
   local block = task.parent
   local loop = block.loop
   loop.alive = loop.alive - 1
-  if not task.background then block.live = block.live - 1 end
-  unlink(task, block)
+  if not (task.special and task.background) then block.live = block.live - 1 end
+  local next, previous = task.next, task.previous
+  if next then next.previous = previous else block.last = previous end
+  if previous then previous.next = next else block.first = next end
   if ok then
     task.ended = "returned"
     local count = select("#", ...)
@@ -142,8 +146,7 @@ function settle(task, ok, ...)
   else
     note_error(task, (...))
   end
-  if task.source then close(task) end
-  if task.joiners then call_joiners(task) end
+  if task.special then settle_special(task) end
   if block.awaiting then return left(block) end
 end
 
@@ -159,7 +162,7 @@ local function add_joiner(task, joiner)
   local joiners = task.joiners
   if joiners == nil then
     joiners = {}
-    task.joiners = joiners
+    task.joiners, task.special = joiners, true
   end
   joiners[#joiners + 1] = joiner
 end

@@ -10,9 +10,11 @@ local throw, unpack = blocks.throw, outcome.unpack
 local current, here, suspend = running.current, running.here, running.suspend
 local wake = running.wake
 local SUSPEND, yield = running.SUSPEND, coroutine.yield
+local coroutine_running = coroutine.running
 local check_seconds = arguments.check_seconds
 local push_timer = desist._inside.timers.push
 local remove_timer = desist._inside.timers.remove
+local real_now = desist.now
 local huge, pcall, select, type = math.huge, pcall, select, type
 
 --- Between two looks at a predicate, on loops that are not stepped.
@@ -20,56 +22,26 @@ local PAUSE = 0.01
 
 -- --- Time -------------------------------------------------------------------
 
-local function put_off(task, block)
-  task.parent.loop:_put_off(task)
+--- Lets others run, and goes on in the next step; on real time in the next
+-- round. Inside it nothing but the cancellation is waited for.
+local function next_turn(name)
+  local task = here.task
+  if task == nil or task.co ~= coroutine_running() then current(name, 2) end
+  local block = task.block or task
+  if block.doom then return throw(block) end
+  local loop = task.parent.loop
+  if loop.real then
+    local count = loop.ready_count + 1
+    loop.ready_count = count
+    loop.ready[count] = task
+  else
+    loop:_put_off(task)
+  end
   yield(SUSPEND)
   if block.doom then
     task.cut = nil
     return throw(block)
   end
-end
-
-local function unsleep(task)
-  local at = task.at
-  if at then
-    task.at = nil
-    remove_timer(task.parent.loop.timers, at)
-  end
-end
-
---- Puts the task among the timers; false: the clock cannot tell the difference.
-local function add_sleeper(task, seconds)
-  local loop = task.parent.loop
-  local now = loop:now()
-  local due = now + seconds
-  if due <= now then return false end
-  if due < huge then task.at = push_timer(loop.timers, task, due) end
-  task.wait = unsleep
-  return true
-end
-
---- async.sleep(seconds). Few locals, and yields by itself: how much stack a
--- sleeping task needs is decided here.
-local function sleep(seconds)
-  local task = current("async.sleep")
-  local block = task.block or task
-  if not (type(seconds) == "number" and seconds >= 0) then
-    check_seconds(seconds, 1, "sleep")
-  end
-  if block.doom then return throw(block) end
-  if not add_sleeper(task, seconds) then return put_off(task, block) end
-  yield(SUSPEND)
-  if task.cut then
-    task.cut = nil
-    return throw(block)
-  end
-end
-
-local function next_turn(name)
-  local task = current(name)
-  local block = task.block or task
-  if block.doom then return throw(block) end
-  return put_off(task, block)
 end
 
 --- async.checkpoint(): lets others run.
@@ -80,6 +52,45 @@ end
 --- async.next_step()
 local function next_step()
   return next_turn("async.next_step")
+end
+
+local function unsleep(task)
+  local at = task.at
+  if at then
+    task.at = nil
+    remove_timer(task.parent.loop.timers, at)
+  end
+end
+
+--- When a sleep ends; nil: the clock cannot tell the difference to now.
+local function due_time(loop, seconds)
+  local now = loop.real and real_now() or loop.time
+  local due = now + seconds
+  if due > now then return due end
+end
+
+--- async.sleep(seconds). Few locals, and it yields by itself: how much stack a
+-- sleeping task needs is decided here.
+local function sleep(seconds)
+  local task = here.task
+  if task == nil or task.co ~= coroutine_running() then
+    current("async.sleep")
+  end
+  if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
+    check_seconds(seconds, 1, "sleep")
+  end
+  if (task.block or task).doom then return throw(task.block or task) end
+  seconds = due_time(task.parent.loop, seconds)
+  if seconds == nil then return next_turn("async.sleep") end
+  if seconds < huge then
+    task.at = push_timer(task.parent.loop.timers, task, seconds)
+  end
+  task.wait = unsleep
+  yield(SUSPEND)
+  if task.cut then
+    task.cut = nil
+    return throw(task.block or task)
+  end
 end
 
 --- async.wait_until(predicate)

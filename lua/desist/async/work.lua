@@ -7,7 +7,7 @@
 --
 --   loop.ready, ready_count   what runs in the next round
 --   loop.queue, at            this round, and how far it has come
---   loop.rounds               how many more there may be
+--   loop.rounds               how many more there may be in this turn
 --   loop.worker               the one that takes new tasks now
 --   loop.workers              those that are idle
 --   loop.before               the task (of another loop) that runs this one
@@ -79,11 +79,13 @@ end
 -- --- Rounds -----------------------------------------------------------------
 
 local function next_round(loop)
-  local rounds, done = loop.rounds, loop.queue
+  local rounds = loop.rounds
+  if loop.at > LONG then loop.queue = {} end
+  loop.at = 0
   if loop.ready_count == 0 or rounds == 0 then return false end
   loop.rounds = rounds - 1
-  loop.queue, loop.ready = loop.ready, loop.at > LONG and {} or done
-  loop.ready_count, loop.at = 0, 0
+  loop.queue, loop.ready = loop.ready, loop.queue
+  loop.ready_count = 0
   return true
 end
 
@@ -162,10 +164,9 @@ local function take_worker(loop)
   return worker or create(work)
 end
 
---- Runs all that is ready, and what gets ready by that, in so many rounds.
-local function run_ready(loop, rounds)
-  local before = here.task
-  loop.rounds, loop.before = rounds, before
+--- Runs all that is ready, and what gets ready by that.
+local function run_ready(loop)
+  local before = loop.before
   local task = go_on(loop)
   while task do
     local worker = take_worker(loop)
@@ -180,4 +181,13 @@ local function run_ready(loop, rounds)
   end
 end
 
-return { run_ready = run_ready }
+--- Resumes one task that has waited.
+local function run_task(loop, task)
+  local co = task.co
+  here.task = task
+  local alive, state = resume(co)
+  if state ~= SUSPEND then resumed(loop, task, co, alive, state) end
+  here.task = loop.before
+end
+
+return { run_ready = run_ready, run_task = run_task }
