@@ -23,7 +23,6 @@ local function checkpoints()
   ended = async.spawn(nothing)
   async.checkpoint()
   event:set()
-  queue:put("value")
   return {
     ["async.sleep"] = function() async.sleep(1) end,
     ["async.sleep(0)"] = function() async.sleep(0) end,
@@ -42,10 +41,16 @@ local function checkpoints()
     ["event:wait"] = function() event:wait() end,
     ["semaphore:acquire"] = function() semaphore:acquire() end,
     ["semaphore:with"] = function() semaphore:with(nothing) end,
-    ["mutex:lock"] = function() mutex:lock() end,
+    ["mutex:lock"] = function()
+      mutex:lock()
+      mutex:unlock()
+    end,
     ["mutex:with"] = function() mutex:with(nothing) end,
     ["queue:put"] = function() queue:put("value") end,
-    ["queue:get"] = function() queue:get() end,
+    ["queue:get"] = function()
+      queue:try_put("value")
+      queue:get()
+    end,
   }
 end
 
