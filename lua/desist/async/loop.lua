@@ -131,7 +131,11 @@ end
 -- --- Turns ------------------------------------------------------------------
 
 local function leave_put_off(task)
-  task.parent.loop.put_off[task.at] = false
+  local loop = task.parent.loop
+  local list, count = loop.put_off, loop.put_off_count
+  list[task.at] = false
+  while list[count] == false do count = count - 1 end
+  loop.put_off_count = count
 end
 
 --- Lets a task go on in the next turn; on real time, behind all that is ready.

@@ -26,7 +26,7 @@ local PAUSE = 0.01
 -- round. Inside it nothing but the cancellation is waited for.
 local function next_turn(name)
   local task = here.task
-  if task == nil or task.co ~= coroutine_running() then current(name, 2) end
+  if task == nil or task.co ~= coroutine_running() then current(name) end
   local block = task.block or task
   if block.doom then return throw(block) end
   local loop = task.parent.loop
