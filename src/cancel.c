@@ -42,7 +42,7 @@ static void flip_locked(desist_source *source, desist_reason *reason,
   desist__flag_locked(source, DESIST__CANCELLED | flags, 0);
   if (extra == NULL) return;
   if (desist__disarm(extra)) (void)desist__count_down(&source->refs, 1);
-  if (extra->catcher != NULL && desist__catcher_end(extra->catcher))
+  if (extra->catcher != NULL && desist__catcher_end(extra->catcher, false))
     (void)desist__count_down(&source->refs, 1);
 }
 

@@ -320,8 +320,9 @@ desist__extra *desist__service_take(void);
 /* --- Signals (signal.c) --- */
 
 /* Puts the handlers back; may be called more than once. True if a reference of
-** the signals' is now free. */
-bool desist__catcher_end(struct desist__catcher *catcher);
+** the signals' is now free. `unheard`: the source is closed uncancelled, and a
+** signal that was caught for it goes to those handlers; with no lock held. */
+bool desist__catcher_end(struct desist__catcher *catcher, bool unheard);
 void desist__catcher_free(struct desist__catcher *catcher);
 /* Cancels what a signal was caught for; without threads in service_poll. */
 void desist__signals_serve(void);

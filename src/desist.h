@@ -140,8 +140,18 @@ DESIST_API desist_source *desist_source_create_linked(
 ** so that a second Ctrl-C does what it did before. Sources of one signal are
 ** served newest first, one signal each. Cancelling happens on a thread of the
 ** library's, at once; in a build without threads, polls and waits look for the
-** signal. NULL, and errno tells why: EINVAL (count 0 or above 8, or a number
-** that cannot be caught), ENOMEM, EAGAIN (no thread).
+** signal. A signal that comes so shortly before the end of a source that it
+** does not cancel it any more is sent to the process again, and does what it
+** did before; only where something else cancels the source in that moment it
+** counts as heard. No signal is lost.
+**
+** A handler that somebody puts over the library's hears in its place, and has
+** the last word: it is not replaced when the sources end. But each new source
+** sees to it that the library's handler is in place, for the older sources of
+** that signal too; the handler it found is then the one that is put back.
+**
+** NULL, and errno tells why: EINVAL (count 0 or above 8, or a number that
+** cannot be caught), ENOMEM, EAGAIN (no thread).
 */
 DESIST_API desist_source *desist_source_create_signals(const int *signals,
                                                        size_t count);

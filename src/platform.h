@@ -135,6 +135,8 @@ void desist__trap_clear(desist__trap *trap);
 int desist__signal_number(const char *name);
 /* "SIGINT" and so on; "signal" for an unknown one. */
 const char *desist__signal_name(int signal);
+/* Sends the process a signal that was caught in vain. */
+void desist__signal_again(int signal);
 /* Called in the handler: wakes the relay; async-signal-safe. */
 void desist__trap_caught(void);
 
