@@ -247,9 +247,13 @@ bool desist__link_input_died(desist__linked *link);
 /* Fires deadlines: a chain by next_due, each with a reference for this.
 ** All are marked before the first is delivered. */
 void desist__fire(desist__extra *due, const desist__runner *runner);
-/* On the service thread: what is due on the real clock now, after what a
-** thread that fork has lost was at. */
-void desist__fire_real(void);
+/*
+** What is due on the real clock now, after what a thread that fork has lost was
+** at. On the service thread; without threads, on any. From inside a callback
+** of it: only marks, the rest comes when the callback has returned. False: the
+** callback forked, and this is no longer the service thread.
+*/
+bool desist__fire_real(void);
 bool desist__has_in_hand(void);
 /* Returns when nobody is in the middle of marking a graph. */
 void desist__marking_pause(void);
@@ -312,10 +316,24 @@ desist__extra *desist__take_due_locked(desist_clock *clock, int64_t time,
 extern desist_clock desist__real;
 bool desist__service_start(void);
 void desist__service_hurry_locked(int64_t time);
-/* Without threads: looks at the deadlines here and now. */
-void desist__service_poll(void);
 /* What is due now; under the gate, so that no child loses it. */
 desist__extra *desist__service_take(void);
+#if defined(DESIST_NO_THREADS)
+/* Looks at signals and deadlines here and now. */
+void desist__service_poll(void);
+/* Until a deadline may be due, a signal is caught, or the moment has come. */
+void desist__service_sleep(int64_t until);
+#else
+/*
+** Whether this is the service thread, in a callback then. It waits on the real
+** clock's lock and this condition, and goes on marking what is due meanwhile:
+** one turn, which ends when something is due or woke it, or at that moment.
+** False: the library is being unloaded.
+*/
+bool desist__service_is_self(void);
+extern desist__cond desist__service_wake;
+bool desist__service_turn_locked(int64_t until);
+#endif
 
 /* --- Signals (signal.c) --- */
 
@@ -324,10 +342,14 @@ desist__extra *desist__service_take(void);
 ** signal that was caught for it goes to those handlers; with no lock held. */
 bool desist__catcher_end(struct desist__catcher *catcher, bool unheard);
 void desist__catcher_free(struct desist__catcher *catcher);
-/* Cancels what a signal was caught for; without threads in service_poll. */
+#if defined(DESIST_NO_THREADS)
+/* Cancels what a signal was caught for. */
 void desist__signals_serve(void);
 /* Whether any signal is waited for. */
 bool desist__signals_expected(void);
+/* Until a moment, or until there is something to serve. */
+void desist__signals_wait(int64_t until);
+#endif
 void desist__signals_stop(void);
 void desist__signals_before_fork(void);
 void desist__signals_after_fork(bool child);

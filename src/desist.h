@@ -143,7 +143,7 @@ DESIST_API desist_source *desist_source_create_linked(
 ** signal. A signal that comes so shortly before the end of a source that it
 ** does not cancel it any more is sent to the process again, and does what it
 ** did before; only where something else cancels the source in that moment it
-** counts as heard. No signal is lost.
+** counts as heard.
 **
 ** A handler that somebody puts over the library's hears in its place, and has
 ** the last word: it is not replaced when the sources end. But each new source
@@ -195,7 +195,10 @@ DESIST_API bool desist_source_cancel(desist_source *source,
 ** memory could be had; then nothing has changed. The first deadline on the
 ** real clock starts the process's service thread. Callbacks registered from C
 ** run on that thread and must be short; all that is due is marked cancelled
-** before the first of them runs.
+** before the first of them runs. One that waits for a token all the same does
+** not hold up deadlines: they cancel in time, but their callbacks run when it
+** has returned. In a build without threads polls and waits look at deadlines,
+** and run what is due on the only thread there is, in the same way.
 */
 DESIST_API bool desist_source_cancel_after(desist_source *source,
                                            int64_t nanoseconds);

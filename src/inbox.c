@@ -218,16 +218,11 @@ void desist__inbox_wait(desist__inbox *inbox, desist_token *token,
 
 #else
 
-enum { NAP = 20000000 }; /* no thread can wake this one: it looks itself */
-
+/* No thread can wake this one: it looks itself, when this returns. */
 void desist__inbox_wait(desist__inbox *inbox, desist_token *token,
                         int64_t until) {
-  int64_t next = desist__wheel_next(&desist__real.wheel);
-  int64_t look = desist_now() + NAP;
   (void)token;
-  if (next > look) next = look;
-  if (inbox->to_run.first == NULL)
-    desist__sleep_until(next < until ? next : until);
+  if (inbox->to_run.first == NULL) desist__service_sleep(until);
 }
 
 #endif

@@ -72,15 +72,7 @@ static catcher *next_caught(int *number) {
   return at;
 }
 
-bool desist__signals_expected(void) {
-  bool expected;
-  desist__mutex_lock(&catchers_lock);
-  expected = catchers != NULL;
-  desist__mutex_unlock(&catchers_lock);
-  return expected;
-}
-
-void desist__signals_serve(void) {
+static void serve(void) {
   catcher *caught;
   int number;
   while ((caught = next_caught(&number)) != NULL) {
@@ -94,25 +86,36 @@ void desist__signals_serve(void) {
 
 /* --- The relay --- */
 
+static desist__bell bell;
+
+void desist__trap_caught(void) { desist__bell_ring(&bell); }
+
 #if defined(DESIST_NO_THREADS)
 
 static int relay_start_locked(void) { return 0; }
-void desist__trap_caught(void) {}
+
+void desist__signals_serve(void) {
+  desist__bell_init(&bell); /* rung from here on: something to serve */
+  serve();
+}
+
+bool desist__signals_expected(void) { return catchers != NULL; }
+
+void desist__signals_wait(int64_t until) {
+  desist__bell_wait_until(&bell, until);
+}
 
 #else
 
 static desist__thread relay;
-static desist__bell bell;
 static bool relaying; /* under catchers_lock */
 static bool stopping; /* atomic */
-
-void desist__trap_caught(void) { desist__bell_ring(&bell); }
 
 static void *run_relay(void *unused) {
   (void)unused;
   for (;;) {
     if (desist__load_acquire(&stopping)) return NULL;
-    desist__signals_serve(); /* at once too: fork may have lost a ring */
+    serve(); /* at once too: fork may have lost a ring */
     desist__bell_wait(&bell);
   }
 }
