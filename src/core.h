@@ -28,6 +28,7 @@
 ** Lock order: the gate (cancel.c); the marking lock; a descriptor's making;
 ** sources, from inputs to links; then any one of: a clock's, an inbox's, the
 ** catchers', a shard's of running.c, a waiter's. The events' lock comes last.
+** Fork takes the guards' table before the guards.
 ** Waiters' and handles' tables: with no lock of a source held.
 ** No lock is held while a callback runs.
 */
@@ -47,6 +48,24 @@ DESIST__BEGIN
 
 void *desist__allocate(size_t size);
 void desist__free(void *block, size_t size);
+
+/* --- Guards (guard.c) --- */
+
+/* The mutex of an object that comes and goes. Fork takes them all, so that no
+** child is born with one that is locked, or an object half changed. */
+typedef struct desist__guard desist__guard;
+struct desist__guard {
+  desist__mutex mutex;
+  desist__guard *next, *previous; /* all of the process, for fork */
+  /* Under the mutex: the thread that is in the middle of something longer, or
+  ** 0. A child that has not this thread forgets about it. */
+  uintptr_t worker;
+};
+
+void desist__guard_init(desist__guard *guard);
+void desist__guard_destroy(desist__guard *guard);
+void desist__guards_before_fork(void);
+void desist__guards_after_fork(bool child);
 
 /* --- Nodes --- */
 
@@ -289,12 +308,12 @@ void desist__reason_set_locked(desist_source *source, desist_reason *reason);
 /* --- Clocks (clock.c, service.c) --- */
 
 struct desist_clock {
-  uint32_t handles; /* atomic */
-  uint32_t refs;    /* atomic; the handles own one */
-  desist__mutex lock;
+  uint32_t handles;   /* atomic */
+  uint32_t refs;      /* atomic; the handles own one */
+  desist__guard lock; /* its worker moves the clock */
   /* Under the lock. */
   int64_t now; /* manual */
-  bool moving, dead;
+  bool dead;
   desist__wheel wheel;
 };
 

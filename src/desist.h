@@ -25,8 +25,9 @@
 **
 ** Fork. The child works: deadlines fire there, armed before or after, and it
 ** has descriptors of its own under the same numbers. What another thread was
-** just working on at the moment of the fork (a callback it was running, a
-** manual clock it was moving, an inbox it was filling) is lost to the child.
+** in the middle of at that moment is lost to the child: a cancellation it was
+** delivering, deadlines that were due on a manual clock it was moving (the
+** clock can be moved on), a source it was just changing.
 **
 ** Order of a cancellation:
 **   1. the source and all that is linked to it, transitively, read cancelled,

@@ -14,8 +14,8 @@
 */
 #include "core.h"
 
-desist_clock desist__real = { 1,     1,     DESIST__MUTEX_INIT,        0,
-                              false, false, { 0, { 0 }, { { NULL } } } };
+desist_clock desist__real = { 1, 1,     { DESIST__MUTEX_INIT, NULL, NULL, 0 },
+                              0, false, { 0, { 0 }, { { NULL } } } };
 
 uint8_t desist__generation = 1;
 
@@ -24,9 +24,9 @@ int64_t desist_now(void) { return desist__clock_monotonic(); }
 /* Moves an empty wheel to now, so that what comes stands where it belongs. */
 desist__extra *desist__service_take(void) {
   desist__extra *due;
-  desist__mutex_lock(&desist__real.lock);
+  desist__mutex_lock(&desist__real.lock.mutex);
   due = desist__take_due_locked(&desist__real, desist_now(), false);
-  desist__mutex_unlock(&desist__real.lock);
+  desist__mutex_unlock(&desist__real.lock.mutex);
   return due;
 }
 
@@ -61,18 +61,18 @@ void desist__look(void) {}
 bool desist__service_is_self(void) {
   bool is;
   if (!desist__load_acquire(&running)) return false;
-  desist__mutex_lock(&desist__real.lock);
+  desist__mutex_lock(&desist__real.lock.mutex);
   is = running && (uintptr_t)thread == desist__thread_self();
-  desist__mutex_unlock(&desist__real.lock);
+  desist__mutex_unlock(&desist__real.lock.mutex);
   return is;
 }
 
 static bool fire_locked(void) {
   bool whole;
   sleeps_until = INT64_MIN; /* awake */
-  desist__mutex_unlock(&desist__real.lock);
+  desist__mutex_unlock(&desist__real.lock.mutex);
   whole = desist__fire_real();
-  desist__mutex_lock(&desist__real.lock);
+  desist__mutex_lock(&desist__real.lock.mutex);
   return whole;
 }
 
@@ -85,21 +85,21 @@ bool desist__service_turn_locked(int64_t until) {
   sleeps_until = desist__wheel_next(&desist__real.wheel);
   if (until < sleeps_until) sleeps_until = until;
   if (sleeps_until == DESIST_NEVER)
-    desist__cond_wait(&desist__service_wake, &desist__real.lock);
+    desist__cond_wait(&desist__service_wake, &desist__real.lock.mutex);
   else
-    (void)desist__cond_wait_until(&desist__service_wake, &desist__real.lock,
-                                  sleeps_until);
+    (void)desist__cond_wait_until(&desist__service_wake,
+                                  &desist__real.lock.mutex, sleeps_until);
   return true;
 }
 
 static void *serve(void *unused) {
   (void)unused;
-  desist__mutex_lock(&desist__real.lock);
+  desist__mutex_lock(&desist__real.lock.mutex);
   while (!stopping &&
          (desist__has_in_hand() ? fire_locked()
                                 : desist__service_turn_locked(DESIST_NEVER)))
     continue;
-  desist__mutex_unlock(&desist__real.lock);
+  desist__mutex_unlock(&desist__real.lock.mutex);
   return NULL;
 }
 
@@ -118,9 +118,9 @@ static bool start_locked(void) {
 bool desist__service_start(void) {
   bool started;
   if (desist__load_acquire(&running)) return true;
-  desist__mutex_lock(&desist__real.lock);
+  desist__mutex_lock(&desist__real.lock.mutex);
   started = start_locked();
-  desist__mutex_unlock(&desist__real.lock);
+  desist__mutex_unlock(&desist__real.lock.mutex);
   return started;
 }
 
@@ -139,7 +139,7 @@ static void service_after_fork(bool child) {
         desist__has_in_hand())
       (void)start_locked();
   }
-  desist__mutex_unlock(&desist__real.lock);
+  desist__mutex_unlock(&desist__real.lock.mutex);
 }
 
 /* In lock order, see core.h and cancel.c. */
@@ -150,7 +150,8 @@ static void before_fork(void) {
   desist__handles_before_fork();
   desist__running_before_fork();
   desist__signals_before_fork();
-  desist__mutex_lock(&desist__real.lock);
+  desist__guards_before_fork();
+  desist__mutex_lock(&desist__real.lock.mutex);
   desist__event_before_fork();
 }
 
@@ -159,6 +160,7 @@ static void after_fork(bool child) {
   desist__waiters_after_fork(child); /* before any thread is started */
   desist__event_after_fork(child);
   service_after_fork(child);
+  desist__guards_after_fork(child);
   desist__signals_after_fork(child);
   desist__running_after_fork(child);
   desist__handles_after_fork();
@@ -176,13 +178,13 @@ __attribute__((constructor)) static void loaded(void) {
 __attribute__((destructor)) static void unloading(void) {
   bool join;
   desist__signals_stop();
-  desist__mutex_lock(&desist__real.lock);
+  desist__mutex_lock(&desist__real.lock.mutex);
   stopping = true;
   /* exit() may be called by a callback, on that very thread */
   join = running && (uintptr_t)thread != desist__thread_self();
   desist__store_release(&running, false);
   if (join) desist__cond_wake_all(&desist__service_wake);
-  desist__mutex_unlock(&desist__real.lock);
+  desist__mutex_unlock(&desist__real.lock.mutex);
   if (join) desist__thread_join(thread);
 }
 

@@ -76,7 +76,7 @@ static bool wait_until(desist_token *token, int64_t until) {
   bool serving = desist__service_is_self();
   desist__mutex own_lock;
   desist__cond own_wake;
-  desist__mutex *lock = serving ? &desist__real.lock : &own_lock;
+  desist__mutex *lock = serving ? &desist__real.lock.mutex : &own_lock;
   desist__cond *wake = serving ? &desist__service_wake : &own_wake;
   desist__waiter waiter;
   bool forever = until == DESIST_NEVER;
