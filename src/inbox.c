@@ -7,6 +7,7 @@
 */
 #include "core.h"
 
+#include <errno.h>
 #include <string.h>
 
 typedef struct queue {
@@ -189,7 +190,8 @@ int desist__inbox_fd(desist__inbox *inbox) {
     if (inbox->has_event && inbox->to_run.first != NULL)
       desist__event_set(&inbox->event, true);
   }
-  if (inbox->has_event) result = inbox->event.fd;
+  if (inbox->has_event) /* fork may have lost it */
+    result = inbox->event.fd < 0 ? -EMFILE : inbox->event.fd;
   desist__mutex_unlock(&inbox->lock.mutex);
   return result;
 }

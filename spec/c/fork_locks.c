@@ -8,6 +8,8 @@
 #include "check_memory.h"
 #include "check_threads.h"
 
+#include <sys/resource.h>
+
 #include "queue.h"
 
 enum { ROUNDS = 100 };
@@ -168,6 +170,27 @@ TEST_WITH_THREADS(forking_while_others_fill_an_inbox) {
   for (i = 0; i < ROUNDS; i++) end_child(start_child(use_inbox));
   atomic_store(&over, true);
   for (i = 0; i < 2; i++) thread_join(threads[i]);
+  desist__inbox_close(inbox);
+}
+
+/* --- Without descriptors ------------------------------------------------- */
+
+static void ask_for_descriptor(void) {
+  CHECK_INT(desist__inbox_fd(inbox), -EMFILE);
+}
+
+TEST_WITH_THREADS(a_child_that_gets_no_descriptor_says_so) {
+  struct rlimit limit, none;
+  pid_t child;
+  inbox = desist__inbox_create();
+  CHECK(desist__inbox_fd(inbox) >= 0);
+  CHECK_INT(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  none = limit;
+  none.rlim_cur = 0;
+  CHECK_INT(setrlimit(RLIMIT_NOFILE, &none), 0);
+  child = start_child(ask_for_descriptor);
+  CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  end_child(child);
   desist__inbox_close(inbox);
 }
 
