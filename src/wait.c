@@ -76,13 +76,15 @@ static bool wait_until(desist_token *token, int64_t until) {
   bool serving = desist__service_is_self();
   desist__mutex own_lock;
   desist__cond own_wake;
-  desist__mutex *lock = serving ? &desist__real.lock.mutex : &own_lock;
-  desist__cond *wake = serving ? &desist__service_wake : &own_wake;
+  desist__mutex *lock;
+  desist__cond *wake;
   desist__waiter waiter;
   bool forever = until == DESIST_NEVER;
   bool limited = true;
   desist__mutex_init(&own_lock);
   desist__cond_init(&own_wake);
+  lock = serving ? &desist__real.lock.mutex : &own_lock;
+  wake = serving ? &desist__service_wake : &own_wake;
   (void)desist__waiter_begin(&waiter, source, lock, wake);
   desist__mutex_lock(lock);
   while (!desist_token_is_cancelled(token) && limited) {
