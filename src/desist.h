@@ -144,7 +144,8 @@ DESIST_API desist_source *desist_source_create_linked(
 ** signal. A signal that comes so shortly before the end of a source that it
 ** does not cancel it any more is sent to the process again, and does what it
 ** did before; only where something else cancels the source in that moment it
-** counts as heard.
+** counts as heard. Callbacks registered from C run on the thread for signals,
+** and must not wait for another signal there.
 **
 ** A handler that somebody puts over the library's hears in its place, and has
 ** the last word: it is not replaced when the sources end. But each new source

@@ -133,6 +133,8 @@ struct desist__trap {
 int desist__trap_set(desist__trap *trap);
 /* Puts the handlers back. Safe after the signal too. */
 void desist__trap_clear(desist__trap *trap);
+/* In a child of fork: ends what a handler on a lost thread was at. */
+void desist__traps_after_fork(void);
 /* "INT" or "SIGINT" to its number; 0: no such signal; -1: one that cannot be
 ** caught. */
 int desist__signal_number(const char *name);

@@ -27,12 +27,16 @@
 
 static desist__lock lock;
 static desist__trap *tops[SIGNALS];
+static bool trapping;                     /* there has been a trap */
 static struct sigaction befores[SIGNALS]; /* what ours took the place of */
 /* The same, but never one that was put over ours, which it may go on to. */
 static struct sigaction bottoms[SIGNALS];
 static bool covered[SIGNALS]; /* there was one */
 /* Ours was in place until the last trap went, and only the system calls it. */
 static bool just_gone[SIGNALS];
+/* What a handler is at, for a child of fork; NULL: nothing. */
+static desist__trap *catching;
+static int catching_number;
 
 static const struct {
   int number;
@@ -90,20 +94,33 @@ static bool is_in_place(int number) {
   return sigaction(number, NULL, &now) == 0 && now.sa_handler == on_signal;
 }
 
-/* Takes the trap from the stack; the last one puts the handler back, if ours
-** is still the one in place. */
-static void remove_locked(desist__trap *trap, int number) {
-  desist__trap **at = &tops[number];
-  while (*at != NULL && *at != trap) at = below(*at, number);
-  if (*at == NULL) return;
-  *at = *below(trap, number);
-  if (tops[number] != NULL) return;
+/* The last trap goes: puts the handler back, if ours is still in place. */
+static void put_back_locked(int number) {
   if (is_in_place(number)) {
     just_gone[number] = !covered[number];
     (void)sigaction(number, &befores[number], NULL);
   } else {
     covered[number] = true;
   }
+}
+
+/* Takes the trap from the stack, if it is there. */
+static void remove_locked(desist__trap *trap, int number) {
+  desist__trap **at = &tops[number];
+  while (*at != NULL && *at != trap) at = below(*at, number);
+  if (*at == NULL) return;
+  if (tops[number] == trap && *below(trap, number) == NULL)
+    put_back_locked(number);
+  *at = *below(trap, number);
+}
+
+static void catch_locked(desist__trap *trap, int number) {
+  int i;
+  catching_number = number;
+  desist__store_release(&catching, trap);
+  for (i = 0; i < trap->count; i++) remove_locked(trap, trap->signals[i]);
+  desist__store_release(&trap->caught, number);
+  desist__store_release(&catching, (desist__trap *)NULL);
 }
 
 /*
@@ -134,12 +151,10 @@ static void on_signal(int number) {
   void (*next)(int) = SIG_IGN;
   bool again = false;
   desist__trap *trap;
-  int i;
   desist__lock_acquire(&lock);
   trap = tops[number];
   if (trap != NULL) {
-    for (i = 0; i < trap->count; i++) remove_locked(trap, trap->signals[i]);
-    desist__store_release(&trap->caught, number);
+    catch_locked(trap, number);
   } else {
     next = pass_on_locked(number, &again);
   }
@@ -182,6 +197,7 @@ static int push_locked(desist__trap *trap, int number) {
     if (tops[number] != NULL) covered[number] = true;
     if (!covered[number]) bottoms[number] = befores[number];
   }
+  trapping = true;
   just_gone[number] = false;
   *below(trap, number) = tops[number];
   tops[number] = trap;
@@ -209,5 +225,22 @@ void desist__trap_clear(desist__trap *trap) {
   int i;
   acquire(&before);
   for (i = 0; i < trap->count; i++) remove_locked(trap, trap->signals[i]);
+  release(&before);
+}
+
+/*
+** Fork does not wait for a handler: that may have interrupted who holds what
+** fork waits for, the allocator's locks say. So the child ends what a handler
+** has begun, and the source is cancelled there as in its parent. The child's
+** handlers may be older than its memory.
+*/
+void desist__traps_after_fork(void) {
+  sigset_t before;
+  int i;
+  acquire(&before);
+  if (catching != NULL) catch_locked(catching, catching_number);
+  for (i = 1; i < SIGNALS && trapping; i++)
+    if (tops[i] == NULL && is_in_place(i))
+      (void)sigaction(i, &befores[i], NULL);
   release(&before);
 }

@@ -111,13 +111,16 @@ static desist__thread relay;
 static bool relaying; /* under catchers_lock */
 static bool stopping; /* atomic */
 
+/* A callback may fork here. The child has a relay of its own, or needs none. */
 static void *run_relay(void *unused) {
+  uint8_t generation = desist__generation;
   (void)unused;
-  for (;;) {
-    if (desist__load_acquire(&stopping)) return NULL;
+  while (!desist__load_acquire(&stopping)) {
     serve(); /* at once too: fork may have lost a ring */
+    if (generation != desist__generation) break;
     desist__bell_wait(&bell);
   }
+  return NULL;
 }
 
 static int relay_start_locked(void) {
@@ -161,6 +164,7 @@ void desist__signals_stop(void) {
 void desist__signals_before_fork(void) { desist__mutex_lock(&catchers_lock); }
 
 void desist__signals_after_fork(bool child) {
+  if (child) desist__traps_after_fork();
   if (child && relaying) {
     relaying = false;
     if (catchers != NULL) (void)relay_start_locked();
