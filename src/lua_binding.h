@@ -2,11 +2,15 @@
 ** lua_binding.h: what the files of the Lua binding share.
 **
 ** A state has one host. Each core source that the state knows has at most one
-** token object, and at most one source object on it. What keeps what:
+** token object that scripts can come by, and at most one source object on it.
+** (A second one there is for a time if a finalizer asks for a handle while the
+** first, with callbacks, is about to be finalized: that one comes back for
+** them. So registrations find their token by its box.) What keeps what:
 **
 **   source object -> token object -> pins: registrations, and tokens of links
 **   token of a link -> tokens of its inputs
-**   registry -> host, weakly: tokens that must be found by their core object
+**   registry -> host, weakly: tokens that must be found by their core object,
+**     or for their registrations
 **   registry -> anchors: tokens with pins that something outside of the
 **     state's own objects can still cancel (a real deadline, a signal, another
 **     state, the host program)
@@ -55,8 +59,8 @@ struct host {
   token_box *tokens;    /* all of the state, for its end */
   source_box *sources;
   int objects;  /* registry: weak, core token -> token, core token + 1 ->
-                ** source, core clock -> clock */
-  int anchors;  /* registry: core token -> token */
+                ** source, core clock -> clock, token_box -> its token */
+  int anchors;  /* registry: token_box -> its token */
   int on_error; /* registry: the handler; LUA_NOREF: the default one */
   int metatables[5];
   int most_arguments; /* of any registration so far */
@@ -85,7 +89,8 @@ struct token_box {
   desist_clock *clock; /* a manual one of the state, not kept; or NULL */
   uint16_t inputs;
   bool never;    /* desist.none */
-  bool listed;   /* in objects */
+  bool listed;   /* in objects, by the core token */
+  bool known;    /* there too, by the box: its registrations find it */
   bool anchored; /* in anchors, or in its clock's */
   bool armed;    /* by this state, as far as it knows */
   bool foreign;  /* something outside of the state may cancel it */
@@ -112,6 +117,11 @@ struct registration_box {
   int arguments;
   bool active;
 };
+
+static inline registration_box *desist__registration_of(desist__watch *watch) {
+  return (registration_box *)(void *)((char *)watch -
+                                      offsetof(registration_box, watch));
+}
 
 enum { REGISTRATION_TOKEN = 1, REGISTRATION_CALLBACK, REGISTRATION_FIRST };
 
@@ -160,12 +170,16 @@ source_box *desist__new_source(lua_State *L, host *owner, int token, int clock);
 void desist__own_token(token_box *box, desist_token *core);
 void desist__own_source(source_box *box, desist_source *core);
 
-/* So that it is found by `key`, or by its core object. */
+/* So that it is found by `key`, by its core object (unless another token is),
+** or by its box. */
 void desist__list(lua_State *L, const host *owner, int index, void *key);
 void desist__list_token(lua_State *L, int index);
+void desist__list_box(lua_State *L, int index);
 void desist__list_source(lua_State *L, int index);
 /* Pushes what is listed, or nil. */
-void desist__find(lua_State *L, const host *owner, const void *core);
+void desist__find(lua_State *L, const host *owner, const void *key);
+void desist__find_token(lua_State *L, const host *owner,
+                        const desist_token *core);
 /* Pushes the state's token for a core token, made if need be. */
 void desist__push_token(lua_State *L, host *owner, desist_token *core);
 /* Pushes the token where the cancellation of this one began: nil if this

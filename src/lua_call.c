@@ -45,22 +45,28 @@ void desist__call_end(desist__call *call) {
   lua_settop(L, call->base - 1);
 }
 
-/* Puts the registration's token and its pins into the slots. */
-static bool select_token(desist__call *call, const token_box *box) {
-  lua_State *L = call->L;
-  int token = call->base + CALL_TOKEN;
-  if (lua_touserdata(L, token) == box) return true;
-  if (call->hint != 0 && lua_touserdata(L, call->hint) == box)
-    lua_pushvalue(L, call->hint);
+/* Pushes a token, and its pins. False, and nothing pushed: it is about to be
+** finalized, and will come back by that. */
+static bool push_token(lua_State *L, const token_box *box, int hint) {
+  if (hint != 0 && lua_touserdata(L, hint) == box)
+    lua_pushvalue(L, hint);
   else
-    desist__find(L, call->owner, box->core);
-  if (lua_touserdata(L, -1) != box) {
+    desist__find(L, box->owner, box);
+  if (lua_isnil(L, -1)) {
     lua_pop(L, 1);
     return false;
   }
-  lua_replace(L, token);
-  lua_getiuservalue(L, token, TOKEN_PINS);
+  lua_getiuservalue(L, -1, TOKEN_PINS);
+  return true;
+}
+
+/* Puts the registration's token and its pins into the slots. */
+static bool select_token(desist__call *call, const token_box *box) {
+  lua_State *L = call->L;
+  if (lua_touserdata(L, call->base + CALL_TOKEN) == box) return true;
+  if (!push_token(L, box, call->hint)) return false;
   lua_replace(L, call->base + CALL_PINS);
+  lua_replace(L, call->base + CALL_TOKEN);
   return true;
 }
 
@@ -88,9 +94,7 @@ static void to_handler(desist__call *call, int status) {
 
 void desist__call_run(const desist__runner *runner, desist__watch *watch) {
   desist__call *call = (desist__call *)(uintptr_t)runner;
-  registration_box *box =
-      (registration_box *)(void *)((char *)watch -
-                                   offsetof(registration_box, watch));
+  registration_box *box = desist__registration_of(watch);
   lua_State *L = call->L;
   int pins = call->base + CALL_PINS;
   int top = lua_gettop(L);
@@ -135,21 +139,12 @@ void desist__drain(lua_State *L, host *owner, int hint) {
   desist__watch *watch;
   while (owner->inbox != NULL &&
          (watch = desist__inbox_take_dropped(owner->inbox)) != NULL) {
-    registration_box *box =
-        (registration_box *)(void *)((char *)watch -
-                                     offsetof(registration_box, watch));
+    registration_box *box = desist__registration_of(watch);
     int top = lua_gettop(L);
-    token_box *token = box->token;
-    if (hint != 0 && lua_touserdata(L, hint) == token)
-      lua_pushvalue(L, hint);
-    else
-      desist__find(L, owner, token->core);
-    if (lua_touserdata(L, -1) == token) {
-      lua_getiuservalue(L, top + 1, TOKEN_PINS);
-      lua_rawgeti(L, top + 2, box->ref);
-      desist__registration_end(L, box, top + 3, top + 2);
-      desist__unpin(L, top + 1);
-    }
+    if (!push_token(L, box->token, hint)) continue;
+    lua_rawgeti(L, top + 2, box->ref);
+    desist__registration_end(L, box, top + 3, top + 2);
+    desist__unpin(L, top + 1);
     lua_settop(L, top);
   }
 }
@@ -225,14 +220,12 @@ typedef enum outcome { RAN, DROPPED, STUCK } outcome;
 */
 static outcome run_first(lua_State *L, host *owner) {
   desist__watch *watch = desist__inbox_first(owner->inbox);
-  registration_box *box;
+  registration_box *box = desist__registration_of(watch);
   desist__call call;
   int top = lua_gettop(L);
-  box = (registration_box *)(void *)((char *)watch -
-                                     offsetof(registration_box, watch));
   luaL_checkstack(L, owner->most_arguments + 70, NULL);
-  desist__find(L, owner, box->token->core);
-  if (lua_touserdata(L, -1) != box->token) {
+  desist__find(L, owner, box->token);
+  if (lua_isnil(L, -1)) {
     lua_settop(L, top);
     (void)lua_gc(L, LUA_GCSTEP, 0);
     return STUCK;

@@ -16,7 +16,7 @@ static int push_dead_handle(lua_State *L) {
 static void adopt_token(lua_State *L, host *owner, desist_token *core) {
   token_box *box = (token_box *)lua_touserdata(L, 2);
   desist__own_token(box, core);
-  desist__find(L, owner, core);
+  desist__find_token(L, owner, core);
   if (lua_isnil(L, -1)) {
     lua_pop(L, 1);
     box->foreign = true;

@@ -122,8 +122,20 @@ void desist__list(lua_State *L, const host *owner, int index, void *key) {
 void desist__list_token(lua_State *L, int index) {
   token_box *box = (token_box *)lua_touserdata(L, index);
   if (box->listed || box->core == NULL) return;
-  desist__list(L, box->owner, index, box->core);
-  box->listed = true;
+  index = lua_absindex(L, index);
+  desist__find_token(L, box->owner, box->core);
+  if (lua_isnil(L, -1)) {
+    desist__list(L, box->owner, index, box->core);
+    box->listed = true;
+  }
+  lua_pop(L, 1);
+}
+
+void desist__list_box(lua_State *L, int index) {
+  token_box *box = (token_box *)lua_touserdata(L, index);
+  if (box->known) return;
+  desist__list(L, box->owner, index, box);
+  box->known = true;
 }
 
 void desist__list_source(lua_State *L, int index) {
@@ -131,19 +143,30 @@ void desist__list_source(lua_State *L, int index) {
   desist__list(L, box->owner, index, (char *)box->core + 1);
 }
 
-void desist__find(lua_State *L, const host *owner, const void *core) {
+void desist__find(lua_State *L, const host *owner, const void *key) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, owner->objects);
-  lua_rawgetp(L, -1, core);
+  lua_rawgetp(L, -1, key);
   lua_remove(L, -2);
 }
 
-void desist__push_token(lua_State *L, host *owner, desist_token *core) {
+void desist__find_token(lua_State *L, const host *owner,
+                        const desist_token *core) {
+  const token_box *box;
   desist__find(L, owner, core);
+  box = (const token_box *)lua_touserdata(L, -1);
+  if (box != NULL && box->core != core) { /* finalized by hand */
+    lua_pop(L, 1);
+    lua_pushnil(L);
+  }
+}
+
+void desist__push_token(lua_State *L, host *owner, desist_token *core) {
+  desist__find_token(L, owner, core);
   if (lua_isnil(L, -1)) {
     token_box *box;
     lua_pop(L, 1);
     box = desist__new_token(L, owner, 0);
-    desist__find(L, owner, core); /* a finalizer may have been here */
+    desist__find_token(L, owner, core); /* a finalizer may have been here */
     if (!lua_isnil(L, -1)) {
       lua_remove(L, -2);
       return;

@@ -47,7 +47,10 @@ static void go_up(lua_State *L, int token, const desist_token *wanted,
       lua_replace(L, base);
       return;
     }
-    if (list) desist__list_token(L, -1);
+    if (list) {
+      desist__list_token(L, -1);
+      desist__list_box(L, -1);
+    }
     for (i = 0; i < box->inputs; i++) {
       lua_pushvalue(L, base);
       if (lua_getiuservalue(L, base + 1, TOKEN_INPUTS + i) != LUA_TNIL)

@@ -51,14 +51,14 @@ static void push_anchors(lua_State *L, const token_box *box) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, box->owner->anchors);
 }
 
-/* Listed too: who cancels it from outside knows the core object only. */
+/* Listed too: of who cancels it from outside only the registrations come. */
 static void anchor(lua_State *L, int index, token_box *box) {
   index = lua_absindex(L, index);
-  desist__list_token(L, index);
+  desist__list_box(L, index);
   push_anchors(L, box);
   if (!lua_isnil(L, -1)) {
     lua_pushvalue(L, index);
-    lua_rawsetp(L, -2, box->core);
+    lua_rawsetp(L, -2, box);
   }
   lua_pop(L, 1);
   box->anchored = true;
@@ -81,10 +81,10 @@ static void let_go(lua_State *L, token_box *box) {
   if (!box->anchored) return;
   box->anchored = false;
   lua_rawgeti(L, LUA_REGISTRYINDEX, box->owner->anchors);
-  remove_from(L, box->core);
+  remove_from(L, box);
   if (box->clock != NULL) {
     push_clock_anchors(L, box);
-    remove_from(L, box->core);
+    remove_from(L, box);
   }
 }
 
@@ -104,7 +104,7 @@ static bool visit(lua_State *L, int index, token_box *box, int what) {
   case ENTER:
     if (box->pins != 0 || box->reserved) return false;
     box->reserved = true;
-    desist__list_token(L, index);
+    desist__list_box(L, index);
     if (wants_anchor(box)) anchor(L, index, box);
     return true;
   case UNDO:

@@ -83,7 +83,7 @@ static bool push_object(lua_State *L, int token, const token_box *box) {
   desist__find_origin(L, token);
   if (lua_isnil(L, -1)) {
     lua_pop(L, 1);
-    desist__find(L, box->owner, desist_token_origin(box->core));
+    desist__find_token(L, box->owner, desist_token_origin(box->core));
   }
   if (lua_isnil(L, -1)) {
     lua_pop(L, 1);

@@ -91,7 +91,6 @@ static int source_cancel_async(lua_State *L) {
   lua_settop(L, 2);
   if (!is_over(box)) {
     (void)push_token(L);
-    desist__list_token(L, 3);
     box->token->foreign = true; /* its callbacks come by the inbox */
     desist__update_anchor(L, 3);
     reason = desist__to_reason(L, box->owner, 2, 3);
@@ -121,7 +120,6 @@ static int arm(lua_State *L, bool absolute, int64_t time) {
     return 1;
   }
   (void)push_token(L);
-  desist__list_token(L, -1);
   if (time != DESIST_NEVER) note_armed(L, box, true);
   lua_pushliteral(L, "deadline exceeded");
   desist__call_begin(&call, L, box->owner, lua_gettop(L) - 1);
@@ -198,7 +196,7 @@ static int source_gc(lua_State *L) {
   if (token != NULL && token->core != NULL && !desist__is_closed(token->core) &&
       desist__has_handles(token->core)) {
     token->foreign = true;
-    token->listed = false; /* weak entries go before finalizers run */
+    token->known = false; /* weak entries go before finalizers run */
     desist__update_anchor(L, 2);
   }
   return 0;

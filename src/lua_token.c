@@ -145,7 +145,9 @@ int desist__token_wait(lua_State *L) {
 /* Anchors a token that is about to be finalized though callbacks may come. */
 static int resurrect(lua_State *L) {
   token_box *box = (token_box *)lua_touserdata(L, 1);
-  box->listed = false; /* weak entries go before finalizers run */
+  bool listed = box->listed;
+  box->listed = box->known = false; /* weak entries go before finalizers run */
+  if (listed) desist__list_token(L, 1);
   box->foreign = true;
   desist__update_anchor(L, 1);
   lua_getmetatable(L, 1);
