@@ -77,4 +77,88 @@ describe("a finalizer", function()
       assert.equal(back:token(), desist.from_handle(back:token():handle()))
     end)
   end)
+
+  -- Calls outer while a collection is about to call very many finalizers, a
+  -- few every some allocations; the one with this number calls act. True: it
+  -- came inside outer.
+  local function interrupt(number, delay, outer, act)
+    local begun, busy, count = false, false, 0
+    local function count_up()
+      begun = true
+      if busy then
+        count = count + 1
+        if count == number then act() end
+      end
+    end
+    for _ = 1, 1000 do guard(count_up) end
+    while not begun do local _ = {} end
+    for _ = 1, delay do local _ = {} end
+    busy = true
+    outer()
+    busy = false
+    return count >= number
+  end
+
+  -- Interrupts what `make` gives at many places: outer, act, check.
+  local function interrupt_everywhere(make)
+    local mode = collectgarbage("incremental", 100, 10, 4)
+    local inside = 0
+    for i = 0, 99 do
+      local outer, act, check = make()
+      local came = interrupt(i // 10 * 20 + 1, i % 10, outer, act)
+      if came then inside = inside + 1 end
+      check(came)
+    end
+    collectgarbage("incremental", 200, 100, 13)
+    collectgarbage(mode)
+    assert.is_true(inside > 0, "no finalizer ran inside")
+  end
+
+  describe("inside register on a link", function()
+    local weak
+
+    -- On a chain of links, of which the callbacks hold the root. `act` is
+    -- given the token above the last, whose own entry is in the making.
+    local function make_chain(act)
+      local root = desist.source()
+      local last, above = root:token(), nil
+      for _ = 1, 200 do
+        last, above = desist.linked(last):token(), last
+      end
+      local function callback() return root end
+      return function()
+        last:register(callback)
+      end, function()
+        act(above, callback)
+      end, function(inside)
+        weak[root] = inside or nil
+      end, root
+    end
+
+    local function assert_nothing_stays(act)
+      weak = setmetatable({}, { __mode = "k" })
+      local roots = {}
+      interrupt_everywhere(function()
+        local outer, inner, check, root = make_chain(act)
+        roots[#roots + 1] = root
+        return outer, inner, check
+      end)
+      helper.full_gc() -- what is not held by its root, is by the registry
+      roots = nil
+      helper.full_gc()
+      assert.is_nil((next(weak)))
+    end
+
+    it("that registers on a link above holds nothing for ever", function()
+      assert_nothing_stays(function(above, callback)
+        above:register(callback)
+      end)
+    end)
+
+    it("that unregisters there holds nothing for ever", function()
+      assert_nothing_stays(function(above, callback)
+        above:register(callback):unregister()
+      end)
+    end)
+  end)
 end)

@@ -65,6 +65,7 @@ struct host {
   int metatables[5];
   int most_arguments; /* of any registration so far */
   unsigned calls; /* how many cancelling calls of this state are under way */
+  uint32_t pin_calls; /* a number for each change of pins and anchors */
 };
 
 enum { SOURCE_META, TOKEN_META, REGISTRATION_META, CLOCK_META, ERROR_META };
@@ -88,14 +89,13 @@ struct token_box {
   uint32_t pins;
   desist_clock *clock; /* a manual one of the state, not kept; or NULL */
   uint16_t inputs;
-  bool never;    /* desist.none */
-  bool listed;   /* in objects, by the core token */
-  bool known;    /* there too, by the box: its registrations find it */
-  bool anchored; /* in anchors, or in its clock's */
-  bool armed;    /* by this state, as far as it knows */
-  bool foreign;  /* something outside of the state may cancel it */
-  bool settled;  /* of its inputs, only the origin is kept */
-  bool reserved; /* see pins, in lua_pins.c */
+  bool never;        /* desist.none */
+  bool listed;       /* in objects, by the core token */
+  bool known;        /* there too, by the box: its registrations find it */
+  bool foreign;      /* something outside of the state may cancel it */
+  bool settled;      /* of its inputs, only the origin is kept */
+  uint8_t anchored;  /* in anchors, or in its clock's; see lua_pins.c */
+  uint32_t reserved; /* for the pin_calls of who is entering it */
 };
 
 /* User values of a token; a plain one has TOKEN_VALUES. */
@@ -209,8 +209,13 @@ void desist__push_pins(lua_State *L, int token);
 bool desist__pin(lua_State *L, int token);
 /* One less. Never raises. */
 void desist__unpin(lua_State *L, int token);
-/* After `armed` or `foreign` changed. May raise when they were set. */
+/* After it was armed, disarmed or closed. May raise where it was not anchored
+** for that before. */
 void desist__update_anchor(lua_State *L, int token);
+/* Before a deadline is armed; sets `foreign`. They may raise, and then have
+** changed nothing. */
+void desist__anchor_armed(lua_State *L, int token);
+void desist__anchor_foreign(lua_State *L, int token);
 
 /* --- Calls into Lua (lua_call.c) --- */
 

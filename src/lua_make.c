@@ -74,7 +74,6 @@ int desist__after(lua_State *L) {
   desist__fill(L, 2, 3, desist_source_create());
   if (!desist_source_cancel_after(box->core, time))
     return luaL_error(L, "cannot arm a deadline: no thread or no memory");
-  box->token->armed = desist__is_armed(box->token->core);
   return 1;
 }
 

@@ -148,8 +148,7 @@ static int resurrect(lua_State *L) {
   bool listed = box->listed;
   box->listed = box->known = false; /* weak entries go before finalizers run */
   if (listed) desist__list_token(L, 1);
-  box->foreign = true;
-  desist__update_anchor(L, 1);
+  desist__anchor_foreign(L, 1);
   lua_getmetatable(L, 1);
   lua_setmetatable(L, 1); /* to be finalized again */
   return 0;

@@ -26,6 +26,10 @@ static const char prepare[] =
     "token:register(add)\n"
     "below:token():register(add)\n"
     "handle, token_handle = source:handle(), token:handle()\n"
+    "loop = desist.source()\n"
+    "do local held = loop\n"
+    "  loop:token():register(function() return held end) end\n"
+    "weak = setmetatable({ [loop] = true }, { __mode = 'k' })\n"
     "errors = 0\n"
     "desist.on_error(function() errors = errors + 1 end)\n";
 
@@ -39,6 +43,10 @@ static const char check_after[] =
     "assert(count + errors + raised == 2, count .. ' ' .. errors .. ' ' ..\n"
     "  raised)\n"
     "assert(not source:cancel())\n"
+    "loop:cancel_after(math.huge)\n"
+    "loop = nil\n"
+    "for _ = 1, 4 do collectgarbage() end\n"
+    "assert(next(weak) == nil, 'what holds itself is held')\n"
     "local new = desist.source()\n"
     "local r = new:token():register(add)\n"
     "assert(new:cancel('x') and new:token():reason() == 'x')\n"
@@ -82,6 +90,8 @@ static const char *const scenarios[] = {
   "local desist = ... local ok, err = pcall(source.cancel, source, {})\n"
   "if not ok then raised = err.errors and err.errors.n or raised end",
   "local desist = ... source:cancel_async({}) desist.dispatch()",
+  "loop:cancel_async({})",
+  "loop:cancel_after(1000)",
   "local desist = ... source:cancel_after(1) clock:advance(2)",
 };
 
