@@ -161,4 +161,21 @@ describe("a finalizer", function()
       end)
     end)
   end)
+
+  it("that asks for an error being made gets the same", function()
+    interrupt_everywhere(function()
+      local source = desist.source()
+      local token = source:token()
+      source:cancel(("x"):rep(2000)) -- which is made anew for the error
+      local outer, inner
+      return function()
+        outer = token:error()
+      end, function()
+        inner = token:error()
+      end, function(inside)
+        if inside then assert.is_true(rawequal(outer, inner)) end
+        assert.is_true(rawequal(outer, token:error()))
+      end
+    end)
+  end)
 end)

@@ -55,6 +55,11 @@ void desist__push_error(lua_State *L, int token) {
   desist__push_origin(L, token);
   lua_setfield(L, -2, "origin");
   lua_pop(L, 1);
+  if (lua_getiuservalue(L, token, TOKEN_ERROR) != LUA_TNIL) {
+    lua_remove(L, -2); /* a finalizer has asked meanwhile */
+    return;
+  }
+  lua_pop(L, 1);
   lua_pushvalue(L, -1);
   lua_setiuservalue(L, token, TOKEN_ERROR);
   desist__settle_inputs(L, token);
