@@ -48,6 +48,7 @@ build = {
         "src/lua_error.c",
         "src/lua_handle.c",
         "src/lua_host.c",
+        "src/lua_leave.c",
         "src/lua_make.c",
         "src/lua_module.c",
         "src/lua_origin.c",

@@ -58,6 +58,18 @@ bool desist__link_input_died(desist__linked *link) {
   return ended;
 }
 
+bool desist__lost_inputs(const desist_token *token) {
+  desist_source *source = desist__source_of(token);
+  unsigned flags;
+  bool lost;
+  desist__lock_acquire(&source->lock);
+  flags = desist__load_relaxed(&source->flags);
+  lost = (flags & DESIST__CANCELLED) == 0 &&
+         ((flags & DESIST__CLOSED) != 0 || source->live == 0);
+  desist__lock_release(&source->lock);
+  return lost;
+}
+
 /* --- Making one --- */
 
 /* Whether the first `i` inputs have this one already. */

@@ -93,7 +93,7 @@ struct token_box {
   bool listed;       /* in objects, by the core token */
   bool known;        /* there too, by the box: its registrations find it */
   bool foreign;      /* something outside of the state may cancel it */
-  bool settled;      /* of its inputs, only the origin is kept */
+  bool settled;      /* for its inputs, which it has left, the origin is kept */
   uint8_t anchored;  /* in anchors, or in its clock's; see lua_pins.c */
   uint32_t reserved; /* for the pin_calls of who is entering it */
 };
@@ -187,7 +187,7 @@ void desist__push_token(lua_State *L, host *owner, desist_token *core);
 void desist__find_origin(lua_State *L, int token);
 void desist__push_origin(lua_State *L, int token);
 /* A finished link keeps none of its inputs but the origin of its cancellation,
-** once it is not pinned in them. May raise, changing nothing. */
+** once its callbacks are gone. May raise, changing nothing. */
 void desist__settle_inputs(lua_State *L, int token);
 /* The token and its inputs, transitively: something outside of the state may
 ** lead back to any of them. */
@@ -209,6 +209,12 @@ void desist__push_pins(lua_State *L, int token);
 bool desist__pin(lua_State *L, int token);
 /* One less. Never raises. */
 void desist__unpin(lua_State *L, int token);
+/* A link is kept by its inputs no more, and does not keep them. Never raises.
+*/
+void desist__leave_inputs(lua_State *L, int token);
+/* If the token is closed: lets go of what was kept for it, and of links that
+** have ended or lost their inputs with it (lua_leave.c). Never raises. */
+void desist__end_token(lua_State *L, int token);
 /* After it was armed, disarmed or closed. May raise where it was not anchored
 ** for that before. */
 void desist__update_anchor(lua_State *L, int token);

@@ -145,6 +145,7 @@ void desist__drain(lua_State *L, host *owner, int hint) {
     lua_rawgeti(L, top + 2, box->ref);
     desist__registration_end(L, box, top + 3, top + 2);
     desist__unpin(L, top + 1);
+    if (box->token->first == NULL) desist__end_token(L, top + 1);
     lua_settop(L, top);
   }
 }

@@ -82,6 +82,13 @@ static int clock_gc(lua_State *L) {
   box->core = NULL;
   desist_clock_release(core);
   desist__drain(L, desist__host_of(L), 0);
+  lua_settop(L, 1);
+  lua_getiuservalue(L, 1, CLOCK_ANCHORS);
+  lua_pushnil(L);
+  while (lua_istable(L, 2) && lua_next(L, 2) != 0) {
+    desist__end_token(L, 4); /* nothing else could cancel it, perhaps */
+    lua_pop(L, 1);
+  }
   return 0;
 }
 

@@ -145,7 +145,7 @@ static int push_shared_clock(lua_State *L, const host *owner, int count) {
 
 static int make_link(lua_State *L, bool all) {
   host *owner = desist__host_of(L);
-  int count, i, clock, token, kept;
+  int count, i, clock, token;
   desist_token **inputs;
   if (all && lua_gettop(L) == 0)
     return luaL_argerror(L, 1, "desist.token expected, got no value");
@@ -155,16 +155,10 @@ static int make_link(lua_State *L, bool all) {
   inputs = (desist_token **)lua_newuserdatauv(
       L, (size_t)(count + 1) * sizeof *inputs, 0);
   clock = push_shared_clock(L, owner, count);
-  kept = count;
-  for (i = 0; i < count; i++)
-    if (all && !desist_token_can_be_cancelled(
-                   ((token_box *)lua_touserdata(L, i + 1))->core))
-      kept = 0; /* of ALL: the others cannot cancel it either */
-  (void)desist__new_token(L, owner, kept);
+  (void)desist__new_token(L, owner, count);
   token = lua_gettop(L);
   for (i = 0; i < count; i++) {
     inputs[i] = ((token_box *)lua_touserdata(L, i + 1))->core;
-    if (kept == 0) continue;
     lua_pushvalue(L, i + 1);
     lua_setiuservalue(L, token, TOKEN_INPUTS + i);
   }
@@ -173,7 +167,7 @@ static int make_link(lua_State *L, bool all) {
       L, token, token + 1,
       desist_source_create_linked(inputs, (size_t)count,
                                   all ? DESIST_LINK_ALL : DESIST_LINK_ANY));
-  desist__settle_inputs(L, token);
+  desist__settle_inputs(L, token); /* some may have ended meanwhile */
   return 1;
 }
 

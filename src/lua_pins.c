@@ -130,6 +130,8 @@ static bool visit(lua_State *L, int index, token_box *box, int what,
   case ENTER:
     if (box->pins != 0 || box->reserved == call) return false;
     box->reserved = call;
+    if (box->inputs != 0 && desist__lost_inputs(box->core))
+      desist__leave_inputs(L, index);
     desist__list_box(L, index);
     move_anchor(L, index, box, place_of(box));
     return true;
@@ -238,6 +240,22 @@ bool desist__pin(lua_State *L, int token) {
   lua_pushvalue(L, token);
   walk(L, COUNT_UP, 0);
   return true;
+}
+
+void desist__leave_inputs(lua_State *L, int token) {
+  token_box *box = (token_box *)lua_touserdata(L, token);
+  int i, count = box->inputs;
+  token = lua_absindex(L, token);
+  box->inputs = 0;
+  for (i = 0; i < count; i++) {
+    if (lua_getiuservalue(L, token, TOKEN_INPUTS + i) != LUA_TNIL) {
+      if (box->pins != 0 || box->reserved != 0) set_entry(L, token, UNDO);
+      if (box->pins != 0) desist__unpin(L, -1);
+      lua_pushnil(L);
+      lua_setiuservalue(L, token, TOKEN_INPUTS + i);
+    }
+    lua_pop(L, 1);
+  }
 }
 
 void desist__unpin(lua_State *L, int token) {

@@ -175,7 +175,7 @@ static int source_close(lua_State *L) {
       desist__unpin(L, 2);
       lua_settop(L, 2);
     }
-    desist__update_anchor(L, 2);
+    desist__end_token(L, 2);
     desist__settle_inputs(L, 2);
   }
   return 0;
@@ -194,8 +194,10 @@ static int source_gc(lua_State *L) {
   desist__forget_source(box);
   (void)push_token(L);
   desist__drain(L, box->owner, 2);
-  if (token != NULL && token->core != NULL && !desist__is_closed(token->core) &&
-      desist__has_handles(token->core)) {
+  if (token == NULL || token->core == NULL) return 0;
+  if (desist__is_closed(token->core)) {
+    desist__end_token(L, 2);
+  } else if (desist__has_handles(token->core)) {
     token->known = false; /* weak entries go before finalizers run */
     desist__anchor_foreign(L, 2);
   }

@@ -23,7 +23,7 @@ static int token_can_be_cancelled(lua_State *L) {
 static int token_reason(lua_State *L) {
   (void)check(L);
   desist__push_reason(L, 1);
-  desist__settle_inputs(L, 1);
+  if (!lua_isnil(L, -1)) desist__settle_inputs(L, 1);
   return 1;
 }
 
