@@ -58,6 +58,7 @@ struct host {
   desist__inbox *inbox; /* NULL: the state is being closed */
   token_box *tokens;    /* all of the state, for its end */
   source_box *sources;
+  clock_box *clocks;
   int objects;  /* registry: weak, core token -> token, core token + 1 ->
                 ** source, core clock -> clock, token_box -> its token */
   int anchors;  /* registry: token_box -> its token */
@@ -127,7 +128,9 @@ enum { REGISTRATION_TOKEN = 1, REGISTRATION_CALLBACK, REGISTRATION_FIRST };
 
 struct clock_box {
   const box_type *type;
-  desist_clock *core;
+  host *owner;
+  desist_clock *core; /* NULL: finalized, or not made */
+  clock_box *next, *previous;
 };
 
 enum { CLOCK_ANCHORS = 1 };
@@ -169,6 +172,7 @@ source_box *desist__new_source(lua_State *L, host *owner, int token, int clock);
 /* Take over a reference. */
 void desist__own_token(token_box *box, desist_token *core);
 void desist__own_source(source_box *box, desist_source *core);
+void desist__own_clock(clock_box *box, desist_clock *core);
 
 /* So that it is found by `key`, by its core object (unless another token is),
 ** or by its box. */
@@ -195,6 +199,7 @@ void desist__list_all(lua_State *L, int token);
 /* The end of a token: the core does not know its registrations any more. */
 void desist__forget_token(token_box *box);
 void desist__forget_source(source_box *box);
+void desist__forget_clock(clock_box *box);
 
 int desist__no_memory(lua_State *L);
 void desist__set_methods(lua_State *L, host *owner, int which,

@@ -78,6 +78,14 @@ void desist__own_source(source_box *box, desist_source *core) {
   owner->sources = box;
 }
 
+void desist__own_clock(clock_box *box, desist_clock *core) {
+  host *owner = box->owner;
+  box->core = core;
+  box->next = owner->clocks;
+  if (box->next != NULL) box->next->previous = box;
+  owner->clocks = box;
+}
+
 void desist__forget_token(token_box *box) {
   desist_token *core = box->core;
   if (core == NULL) return;
@@ -106,6 +114,18 @@ void desist__forget_source(source_box *box) {
     box->owner->sources = box->next;
   box->core = NULL;
   desist_source_detach(core);
+}
+
+void desist__forget_clock(clock_box *box) {
+  desist_clock *core = box->core;
+  if (core == NULL) return;
+  if (box->next != NULL) box->next->previous = box->previous;
+  if (box->previous != NULL)
+    box->previous->next = box->next;
+  else
+    box->owner->clocks = box->next;
+  box->core = NULL;
+  desist_clock_release(core);
 }
 
 /* --- Finding them --- */

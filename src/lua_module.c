@@ -18,6 +18,7 @@ static int host_gc(lua_State *L) {
   desist__inbox *inbox = owner->inbox;
   while (owner->sources != NULL) desist__forget_source(owner->sources);
   while (owner->tokens != NULL) desist__forget_token(owner->tokens);
+  while (owner->clocks != NULL) desist__forget_clock(owner->clocks);
   owner->inbox = NULL;
   if (inbox != NULL) desist__inbox_close(inbox);
   return 0;

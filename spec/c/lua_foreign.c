@@ -148,7 +148,9 @@ TEST(a_state_ends_with_everything_alive) {
         "signal:token():register(add)\n"
         "setmetatable({}, { __gc = function()\n"
         "  local late = desist.source() late:token():register(add)\n"
-        "  late:cancel() source:cancel() end })\n"
+        "  late:cancel() source:cancel()\n"
+        "  desist.source { clock = desist.manual_clock() }:cancel_after(1)\n"
+        "  end })\n"
         "handle = source:handle()");
   source = shared();
   lua_close(L);
