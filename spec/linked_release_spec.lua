@@ -105,6 +105,18 @@ describe("a link that its inputs can cancel no more", function()
     assert_gone()
   end)
 
+  it("is let go when its input was collected while it was made", function()
+    local function make(other)
+      collectgarbage "stop"
+      held.token = desist.source():token()
+      hold_itself(helper.collect_inside(other, held.token))
+    end
+    make(desist.linked)
+    make(desist.linked_all)
+    assert.is_false(held.token:can_be_cancelled())
+    assert_gone()
+  end)
+
   it("is let go when it has its callbacks from after", function()
     local other = desist.source()
     held.link = desist.linked_all(root:token(), other:token())

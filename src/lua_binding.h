@@ -166,9 +166,12 @@ host *desist__host_of(lua_State *L); /* upvalue 1 of the module's functions */
 void *desist__new_box(lua_State *L, host *owner, const box_type *type,
                       int metatable, size_t size, int values);
 token_box *desist__new_token(lua_State *L, host *owner, int inputs);
-/* On the token at `token`, which it keeps, and the manual clock at `clock`, 0:
-** none. */
-source_box *desist__new_source(lua_State *L, host *owner, int token, int clock);
+/* On the token at `token`, which it keeps. `timed`: it has room for a clock. */
+source_box *desist__new_source(lua_State *L, host *owner, int token,
+                               bool timed);
+/* Such a source keeps the manual clock that its core is on, if it is one of
+** this state. */
+void desist__keep_clock(lua_State *L, int source);
 /* Take over a reference. */
 void desist__own_token(token_box *box, desist_token *core);
 void desist__own_source(source_box *box, desist_source *core);

@@ -44,22 +44,26 @@ token_box *desist__new_token(lua_State *L, host *owner, int inputs) {
 }
 
 source_box *desist__new_source(lua_State *L, host *owner, int token,
-                               int clock) {
+                               bool timed) {
   source_box *box;
   token = lua_absindex(L, token);
   box = (source_box *)desist__new_box(L, owner, &desist__source_type,
                                       SOURCE_META, sizeof *box,
-                                      clock == 0 ? SOURCE_TOKEN : SOURCE_CLOCK);
+                                      timed ? SOURCE_CLOCK : SOURCE_TOKEN);
   box->owner = owner;
   box->token = (token_box *)lua_touserdata(L, token);
-  if (clock != 0) {
-    box->token->clock = ((clock_box *)lua_touserdata(L, clock))->core;
-    lua_pushvalue(L, clock);
-    lua_setiuservalue(L, -2, SOURCE_CLOCK);
-  }
   lua_pushvalue(L, token);
   lua_setiuservalue(L, -2, SOURCE_TOKEN);
   return box;
+}
+
+void desist__keep_clock(lua_State *L, int source) {
+  const source_box *box = (source_box *)lua_touserdata(L, source);
+  token_box *token = box->token;
+  token->clock = desist__manual_clock(token->core);
+  if (token->clock == NULL) return;
+  desist__find(L, box->owner, token->clock);
+  lua_setiuservalue(L, source, SOURCE_CLOCK);
 }
 
 void desist__own_token(token_box *box, desist_token *core) {
