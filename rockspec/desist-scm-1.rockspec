@@ -55,6 +55,7 @@ build = {
         "src/lua_pins.c",
         "src/lua_reason.c",
         "src/lua_registration.c",
+        "src/lua_report.c",
         "src/lua_source.c",
         "src/lua_time.c",
         "src/lua_token.c",

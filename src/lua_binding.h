@@ -59,10 +59,11 @@ struct host {
   token_box *tokens;    /* all of the state, for its end */
   source_box *sources;
   clock_box *clocks;
-  int objects;  /* registry: weak, core token -> token, core token + 1 ->
+  int objects;       /* registry: weak, core token -> token, core token + 1 ->
                 ** source, core clock -> clock, token_box -> its token */
-  int anchors;  /* registry: token_box -> its token */
-  int on_error; /* registry: the handler; LUA_NOREF: the default one */
+  int anchors;       /* registry: token_box -> its token */
+  int on_error;      /* registry: the handler; LUA_NOREF: the default one */
+  int add_traceback; /* registry: the message handler of lua_report.c */
   int metatables[5];
   int most_arguments; /* of any registration so far */
   unsigned calls; /* how many cancelling calls of this state are under way */
@@ -259,9 +260,18 @@ void desist__call_end(desist__call *call);
 void desist__drain(lua_State *L, host *owner, int hint);
 /* Runs one callback that was taken from the inbox. */
 void desist__call_run(const desist__runner *runner, desist__watch *watch);
-/* Error and traceback are on top of the stack: to the handler. Never raises. */
+
+/* --- Errors that nobody called for (lua_report.c) --- */
+
+/* For a protected call, of which the result, an error, is reported then and
+** popped. */
+void desist__push_message_handler(lua_State *L, const host *owner);
+void desist__report_raised(lua_State *L, host *owner, int handler, int status);
+/* Error and traceback are on top of the stack: to the state's handler. Never
+** raises. */
 void desist__report(lua_State *L, host *owner);
 int desist__on_error(lua_State *L);
+void desist__report_open(lua_State *L, host *owner);
 
 /* --- Registrations (lua_registration.c) --- */
 
@@ -278,6 +288,8 @@ int desist__token_register(lua_State *L);
 ** is kept in the token at `token`. */
 desist_reason *desist__to_reason(lua_State *L, host *owner, int index,
                                  int token);
+/* Pushes the text of any value, whatever its __tostring does. */
+void desist__push_text(lua_State *L, int index);
 /* Pushes the reason of a cancelled token. */
 void desist__push_reason(lua_State *L, int token);
 
@@ -285,8 +297,8 @@ void desist__push_reason(lua_State *L, int token);
 
 /* Pushes the error of a cancelled token, the same at every call. */
 void desist__push_error(lua_State *L, int token);
-/* Replaces the `count` values on top by one error of kind "callbacks". */
-void desist__collect_errors(lua_State *L, host *owner, int count);
+/* host, any values: gives one error of kind "callbacks". */
+int desist__collect_errors(lua_State *L);
 int desist__is_cancelled_error(lua_State *L);
 void desist__error_open(lua_State *L, host *owner);
 
