@@ -74,6 +74,35 @@ describe("a method", function()
     helper.raises(function() all.source.cancel(5) end,
       "bad argument #1 to '[%w_.]+' %(.*source expected, got number%)")
   end)
+
+  it("names the type it was given", function()
+    local all, file = examples(), io.tmpfile()
+    file:close()
+    for _, case in ipairs {
+      { "source", "got desist.source", all.source },
+      { "clock", "got desist.clock", all.clock },
+      { "error", "got desist.error", desist.cancelled():error() },
+      { "file", "got FILE%*", io.stdout },
+      { "table with our metatable", "got table",
+        debug.setmetatable({}, debug.getmetatable(all.token)) },
+      { "userdata with our name", "got userdata",
+        debug.setmetatable(file, { __name = "desist.token" }) },
+    } do
+      local got, value = case[2], case[3]
+      helper.argument_error(1, "linked", "desist.token expected, " .. got,
+        function() desist.linked(value) end)
+      helper.argument_error(1, "register", "function expected, " .. got,
+        function() all.token:register(value) end)
+      helper.argument_error(1, "on_error", "nil expected, " .. got,
+        function() desist.on_error(value) end)
+      helper.argument_error(1, "source", "string expected, " .. got,
+        function() desist.source { name = value } end)
+      if value ~= all.clock then
+        helper.argument_error(1, "source", "clock expected, " .. got,
+          function() desist.source { clock = value } end)
+      end
+    end
+  end)
 end)
 
 describe("a metamethod", function()

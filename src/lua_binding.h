@@ -148,7 +148,10 @@ static inline void *desist__test(lua_State *L, int index,
   return NULL;
 }
 
-/* Raises the argument error for a box of another type. */
+/* For messages; may push a value. */
+const char *desist__type_name(lua_State *L, int index);
+/* Raises the argument error. */
+int desist__type_error(lua_State *L, int index, const char *expected);
 void *desist__wrong_type(lua_State *L, int index, const box_type *type);
 
 static inline void *desist__check(lua_State *L, int index,

@@ -14,9 +14,44 @@ int desist__no_memory(lua_State *L) {
   return luaL_error(L, "not enough memory");
 }
 
+/* --- What is of which type --- */
+
+/* Whether it is one of ours; `name`: only one with that name. */
+static const box_type *type_of(lua_State *L, int index, const char *name) {
+  static const box_type *const types[] = {
+    &desist__source_type, &desist__token_type, &desist__registration_type,
+    &desist__clock_type, &desist__error_type
+  };
+  size_t i;
+  for (i = 0; i < sizeof types / sizeof types[0]; i++)
+    if (name == NULL ? desist__test(L, index, types[i]) != NULL
+                     : strcmp(types[i]->name, name) == 0)
+      return types[i];
+  return NULL;
+}
+
+const char *desist__type_name(lua_State *L, int index) {
+  const box_type *type;
+  index = lua_absindex(L, index);
+  type = type_of(L, index, NULL);
+  if (type != NULL) return type->name;
+  if (luaL_getmetafield(L, index, "__name")) {
+    const char *name =
+        lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+    /* In disguise: what it claims to be would not explain the error. */
+    if (name != NULL && type_of(L, index, name) == NULL) return name;
+  }
+  return luaL_typename(L, index);
+}
+
+int desist__type_error(lua_State *L, int index, const char *expected) {
+  return luaL_argerror(L, index,
+                       lua_pushfstring(L, "%s expected, got %s", expected,
+                                       desist__type_name(L, index)));
+}
+
 void *desist__wrong_type(lua_State *L, int index, const box_type *type) {
-  (void)luaL_checkudata(L, index, type->name);
-  (void)luaL_argerror(L, index, type->name);
+  (void)desist__type_error(L, index, type->name);
   return NULL;
 }
 

@@ -25,7 +25,7 @@ static const char *name_option(lua_State *L, int index) {
     if (lua_type(L, -1) != LUA_TSTRING)
       luaL_argerror(L, index,
                     lua_pushfstring(L, "option 'name': string expected, got %s",
-                                    luaL_typename(L, -1)));
+                                    desist__type_name(L, -1)));
     name = lua_tostring(L, -1);
   }
   return name; /* it stays on the stack */
@@ -39,7 +39,7 @@ static clock_box *clock_option(lua_State *L, int index) {
   if (clock == NULL)
     luaL_argerror(L, index,
                   lua_pushfstring(L, "option 'clock': clock expected, got %s",
-                                  luaL_typename(L, -1)));
+                                  desist__type_name(L, -1)));
   return clock;
 }
 

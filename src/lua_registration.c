@@ -55,9 +55,7 @@ static void check_callable(lua_State *L, int index) {
     lua_pop(L, 1);
     return;
   }
-  luaL_argerror(
-      L, index,
-      lua_pushfstring(L, "function expected, got %s", luaL_typename(L, index)));
+  (void)desist__type_error(L, index, "function");
 }
 
 /* Calls it here: callback and arguments are on the stack from 2 on. The
@@ -152,9 +150,13 @@ static int registration_close(lua_State *L) {
   return 0;
 }
 
+/* What was queued is dropped once the source is closed, by anybody. */
+static bool is_active(const registration_box *box) {
+  return box->active && !desist__is_closed(box->token->core);
+}
+
 static int registration_is_active(lua_State *L) {
-  const registration_box *box = check(L);
-  lua_pushboolean(L, box->active && !desist__is_closed(box->token->core));
+  lua_pushboolean(L, is_active(check(L)));
   return 1;
 }
 
@@ -167,7 +169,7 @@ static int registration_token(lua_State *L) {
 static int registration_tostring(lua_State *L) {
   const registration_box *box = check(L);
   lua_pushfstring(L, "desist.registration: %p (%s)", (const void *)box,
-                  box->active ? "active" : "inactive");
+                  is_active(box) ? "active" : "inactive");
   return 1;
 }
 

@@ -116,9 +116,7 @@ int desist__on_error(lua_State *L) {
   int before = owner->on_error;
   if (!lua_isnoneornil(L, 1) && !lua_isfunction(L, 1) &&
       !luaL_getmetafield(L, 1, "__call"))
-    return luaL_argerror(L, 1,
-                         lua_pushfstring(L, "function or nil expected, got %s",
-                                         luaL_typename(L, 1)));
+    return desist__type_error(L, 1, "function or nil");
   lua_settop(L, 1);
   if (before == LUA_NOREF)
     lua_pushnil(L);
