@@ -58,6 +58,7 @@ static int end_links(lua_State *L) {
 
 void desist__end_token(lua_State *L, int token) {
   token_box *box = (token_box *)lua_touserdata(L, token);
+  if (box->inputs == 0 && box->pins == 0) return;
   if (box->core == NULL || !desist__is_closed(box->core)) return;
   token = lua_absindex(L, token);
   if (box->inputs != 0 && desist__lost_inputs(box->core))

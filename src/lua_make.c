@@ -129,6 +129,7 @@ static int gather(lua_State *L, bool all) {
 static int make_link(lua_State *L, bool all) {
   host *owner = desist__host_of(L);
   int count, i, token;
+  bool timed = false; /* its clock is one of its inputs' */
   desist_token **inputs;
   if (all && lua_gettop(L) == 0)
     return luaL_argerror(L, 1, "desist.token expected, got no value");
@@ -140,16 +141,18 @@ static int make_link(lua_State *L, bool all) {
   (void)desist__new_token(L, owner, count);
   token = lua_gettop(L);
   for (i = 0; i < count; i++) {
-    inputs[i] = ((token_box *)lua_touserdata(L, i + 1))->core;
+    const token_box *input = (const token_box *)lua_touserdata(L, i + 1);
+    inputs[i] = input->core;
+    if (input->clock != NULL) timed = true;
     lua_pushvalue(L, i + 1);
     lua_setiuservalue(L, token, TOKEN_INPUTS + i);
   }
-  (void)desist__new_source(L, owner, token, true);
+  (void)desist__new_source(L, owner, token, timed);
   desist__fill(
       L, token, token + 1,
       desist_source_create_linked(inputs, (size_t)count,
                                   all ? DESIST_LINK_ALL : DESIST_LINK_ANY));
-  desist__keep_clock(L, token + 1);
+  if (timed) desist__keep_clock(L, token + 1);
   desist__settle_inputs(L, token); /* some may have ended meanwhile */
   return 1;
 }
