@@ -156,6 +156,23 @@ describe("a metamethod", function()
   end)
 end)
 
+describe("__gc of a token called by hand", function()
+  helper.leave_nothing(before_each, after_each)
+
+  it("leaves the links around it such that they never crash", function()
+    local root = desist.source()
+    local middle = desist.linked(root:token())
+    local below = desist.linked(middle:token())
+    local token = middle:token()
+    debug.getmetatable(token).__gc(token)
+    below:token():register(print)
+    assert.is_true(middle:cancel_after(1000))
+    middle:close()
+    below:close()
+    assert.is_true(root:cancel())
+  end)
+end)
+
 describe("wrong arguments", function()
   helper.leave_nothing(before_each, after_each)
 

@@ -62,6 +62,7 @@ bool desist__lost_inputs(const desist_token *token) {
   desist_source *source = desist__source_of(token);
   unsigned flags;
   bool lost;
+  if (source == NULL) return true;
   desist__lock_acquire(&source->lock);
   flags = desist__load_relaxed(&source->flags);
   lost = (flags & DESIST__CANCELLED) == 0 &&

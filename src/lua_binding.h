@@ -67,7 +67,7 @@ struct host {
   int metatables[5];
   int most_arguments; /* of any registration so far */
   unsigned calls; /* how many cancelling calls of this state are under way */
-  uint32_t pin_calls; /* a number for each change of pins and anchors */
+  uint64_t pin_calls; /* a number for each change of pins and anchors */
 };
 
 enum { SOURCE_META, TOKEN_META, REGISTRATION_META, CLOCK_META, ERROR_META };
@@ -88,16 +88,16 @@ struct token_box {
   desist_token *core; /* NULL: desist.none, finalized, or not made */
   registration_box *first;
   token_box *next, *previous;
-  uint32_t pins;
   desist_clock *clock; /* a manual one of the state, not kept; or NULL */
+  uint64_t reserved;   /* for the pin_calls of who is entering it */
+  uint32_t pins;
   uint16_t inputs;
-  bool never;        /* desist.none */
-  bool listed;       /* in objects, by the core token */
-  bool known;        /* there too, by the box: its registrations find it */
-  bool foreign;      /* something outside of the state may cancel it */
-  bool settled;      /* for its inputs, which it has left, the origin is kept */
-  uint8_t anchored;  /* in anchors, or in its clock's; see lua_pins.c */
-  uint32_t reserved; /* for the pin_calls of who is entering it */
+  bool never;       /* desist.none */
+  bool listed;      /* in objects, by the core token */
+  bool known;       /* there too, by the box: its registrations find it */
+  bool foreign;     /* something outside of the state may cancel it */
+  bool settled;     /* for its inputs, which it has left, the origin is kept */
+  uint8_t anchored; /* in anchors, or in its clock's; see lua_pins.c */
 };
 
 /* User values of a token; a plain one has TOKEN_VALUES. */

@@ -125,7 +125,7 @@ enum { ENTER, UNDO, COUNT_UP, COUNT_DOWN };
 ** that enters; of the first one of those which it undoes.
 */
 static bool visit(lua_State *L, int index, token_box *box, int what,
-                  uint32_t call) {
+                  uint64_t call) {
   switch (what) {
   case ENTER:
     if (box->pins != 0 || box->reserved == call) return false;
@@ -174,15 +174,16 @@ static void set_entry(lua_State *L, int token, int what) {
 }
 
 /* The token on top of the stack, and what that makes of its inputs. */
-static void walk(lua_State *L, int what, uint32_t call) {
+static void walk(lua_State *L, int what, uint64_t call) {
   int base = lua_gettop(L) - 1;
   while (lua_gettop(L) > base) {
     int at = lua_gettop(L);
     token_box *box = (token_box *)lua_touserdata(L, at);
     if (box != NULL && visit(L, at, box, what, call)) {
       int i;
-      /* Where there is no room, an entry is left behind, which keeps a token
-      ** longer: but ENTER, which comes first, made that room. */
+      /* ENTER comes first, and makes room for the others. Should the stack have
+      ** shrunk since, and not grow: COUNT_DOWN goes no further up, and what is
+      ** below stays pinned there until those inputs end. Nothing is lost. */
       if (!lua_checkstack(L, box->inputs + 8)) {
         if (what == ENTER) luaL_error(L, "stack overflow");
         lua_settop(L, at - 1);
@@ -201,8 +202,7 @@ static void walk(lua_State *L, int what, uint32_t call) {
 }
 
 static int enter(lua_State *L) {
-  uint32_t call = (uint32_t)lua_tointeger(L, 1);
-  walk(L, ENTER, call);
+  walk(L, ENTER, (uint64_t)lua_tointeger(L, 1));
   return 0;
 }
 
@@ -212,8 +212,8 @@ static int enter(lua_State *L) {
 */
 static bool enter_all(lua_State *L, int token) {
   host *owner = ((token_box *)lua_touserdata(L, token))->owner;
-  uint32_t first = owner->pin_calls + 1;
-  uint32_t call;
+  uint64_t first = owner->pin_calls + 1;
+  uint64_t call;
   do {
     call = ++owner->pin_calls;
     lua_pushcfunction(L, enter);
