@@ -118,6 +118,7 @@ struct registration_box {
   int ref;                           /* in the token's pins */
   int arguments;
   bool active;
+  bool dropped; /* while its token could not be found */
 };
 
 static inline registration_box *desist__registration_of(desist__watch *watch) {
@@ -282,6 +283,8 @@ void desist__report_open(lua_State *L, host *owner);
 ** `pins` are its token's. Never raises. */
 void desist__registration_end(lua_State *L, registration_box *box, int index,
                               int pins);
+/* The same, and its token is pinned by it no more. */
+void desist__registration_drop(lua_State *L, registration_box *box, int token);
 void desist__registration_open(lua_State *L, host *owner);
 int desist__token_register(lua_State *L);
 

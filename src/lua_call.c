@@ -65,19 +65,16 @@ void desist__call_end(desist__call *call) {
   lua_settop(L, call->base - 1);
 }
 
-/* Pushes a token, and its pins. False, and nothing pushed: it is about to be
-** finalized, and will come back by that. */
+/* Pushes a token. False, and nothing pushed: it is about to be finalized, and
+** will come back by that. */
 static bool push_token(lua_State *L, const token_box *box, int hint) {
   if (hint != 0 && lua_touserdata(L, hint) == box)
     lua_pushvalue(L, hint);
   else
     desist__find(L, box->owner, box);
-  if (lua_isnil(L, -1)) {
-    lua_pop(L, 1);
-    return false;
-  }
-  lua_getiuservalue(L, -1, TOKEN_PINS);
-  return true;
+  if (!lua_isnil(L, -1)) return true;
+  lua_pop(L, 1);
+  return false;
 }
 
 /* Puts the registration's token and its pins into the slots. */
@@ -85,6 +82,7 @@ static bool select_token(desist__call *call, const token_box *box) {
   lua_State *L = call->L;
   if (lua_touserdata(L, call->base + CALL_TOKEN) == box) return true;
   if (!push_token(L, box, call->hint)) return false;
+  lua_getiuservalue(L, -1, TOKEN_PINS);
   lua_replace(L, call->base + CALL_PINS);
   lua_replace(L, call->base + CALL_TOKEN);
   return true;
@@ -138,13 +136,12 @@ void desist__drain(lua_State *L, host *owner, int hint) {
   while (owner->inbox != NULL &&
          (watch = desist__inbox_take_dropped(owner->inbox)) != NULL) {
     registration_box *box = desist__registration_of(watch);
-    int top = lua_gettop(L);
-    if (!push_token(L, box->token, hint)) continue;
-    lua_rawgeti(L, top + 2, box->ref);
-    desist__registration_end(L, box, top + 3, top + 2);
-    desist__unpin(L, top + 1);
-    if (box->token->first == NULL) desist__end_token(L, top + 1);
-    lua_settop(L, top);
+    token_box *token = box->token;
+    box->dropped = !push_token(L, token, hint);
+    if (box->dropped) continue; /* until the token comes back */
+    desist__registration_drop(L, box, -1);
+    if (token->first == NULL) desist__end_token(L, -1);
+    lua_pop(L, 1);
   }
 }
 
@@ -163,9 +160,7 @@ static outcome run_first(lua_State *L, host *owner) {
   desist__call call;
   int top = lua_gettop(L);
   luaL_checkstack(L, owner->most_arguments + 70, NULL);
-  desist__find(L, owner, box->token);
-  if (lua_isnil(L, -1)) {
-    lua_settop(L, top);
+  if (!push_token(L, box->token, 0)) {
     (void)lua_gc(L, LUA_GCSTEP, 0);
     return STUCK;
   }

@@ -47,6 +47,15 @@ void desist__registration_end(lua_State *L, registration_box *box, int index,
   release_values(L, box, index);
 }
 
+void desist__registration_drop(lua_State *L, registration_box *box, int token) {
+  token = lua_absindex(L, token);
+  lua_getiuservalue(L, token, TOKEN_PINS);
+  lua_rawgeti(L, -1, box->ref);
+  desist__registration_end(L, box, lua_gettop(L), lua_gettop(L) - 1);
+  lua_pop(L, 2);
+  desist__unpin(L, token);
+}
+
 /* --- token:register(callback, ...) --- */
 
 static void check_callable(lua_State *L, int index) {
@@ -119,10 +128,7 @@ int desist__token_register(lua_State *L) {
   }
   /* another thread was faster */
   link_to_token(box);
-  lua_getiuservalue(L, 1, TOKEN_PINS);
-  desist__registration_end(L, box, index, index + 1);
-  desist__unpin(L, 1);
-  lua_settop(L, index);
+  desist__registration_drop(L, box, 1);
   return desist_token_is_cancelled(token->core) ? run_now(L, arguments) : 1;
 }
 

@@ -169,11 +169,7 @@ static int source_close(lua_State *L) {
     while (token->first != NULL) {
       registration_box *registration = token->first;
       (void)desist__watch_remove(&registration->watch);
-      lua_getiuservalue(L, 2, TOKEN_PINS);
-      lua_rawgeti(L, 3, registration->ref);
-      desist__registration_end(L, registration, 4, 3);
-      desist__unpin(L, 2);
-      lua_settop(L, 2);
+      desist__registration_drop(L, registration, 2);
     }
     desist__end_token(L, 2);
     desist__settle_inputs(L, 2);

@@ -142,10 +142,21 @@ int desist__token_wait(lua_State *L) {
 
 /* --- The rest --- */
 
+/* What was dropped while the token was about to be finalized. */
+static void end_dropped(lua_State *L, token_box *box) {
+  registration_box *registration = box->first;
+  while (registration != NULL) {
+    registration_box *next = registration->next;
+    if (registration->dropped) desist__registration_drop(L, registration, 1);
+    registration = next;
+  }
+}
+
 /* Anchors a token that is about to be finalized though callbacks may come. */
 static int resurrect(lua_State *L) {
   token_box *box = (token_box *)lua_touserdata(L, 1);
   bool listed = box->listed;
+  end_dropped(L, box);
   box->listed = box->known = false; /* weak entries go before finalizers run */
   if (listed) desist__list_token(L, 1);
   desist__anchor_foreign(L, 1);

@@ -85,8 +85,8 @@ void desist__look(void);
 bool desist__is_dead(const desist_token *token);
 bool desist__is_closed(const desist_token *token);
 bool desist__is_armed(const desist_token *token);
-/* Not cancelled, and no input can cancel it: none is left, or it is closed, or
-** NULL. */
+/* Not a link, or one that has left its inputs without being cancelled: it was
+** closed, or they cannot cancel it any more. */
 bool desist__lost_inputs(const desist_token *token);
 /* Puts a watch that was taken by a runner into its inbox after all. */
 void desist__watch_later(desist__watch *watch);
