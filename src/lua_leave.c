@@ -7,10 +7,10 @@
 ** lives on does not keep callbacks which it can never call.
 **
 ** That is noticed where a source of this state is closed or collected, where
-** its clock is, where the last callback on a token is dropped that somebody
-** else has closed, and where a callback is registered on such a link. A link
-** with callbacks whose input another state closes, with no callback of this
-** state on it, stays with its other inputs.
+** its clock is, where the last callback of this state is dropped from a token
+** that another state has closed, and where a callback is registered on a link
+** that has lost its inputs before. What another state closes and this one has
+** no callback on, is not noticed: a link on it stays with its other inputs.
 */
 #include "lua_binding.h"
 
