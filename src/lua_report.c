@@ -1,9 +1,9 @@
 /*
 ** lua_report.c: errors of callbacks that nobody called: to the state's handler.
 **
-** The handler is given the error as it was raised, also where there is no memory
-** for a traceback, which is nil then. (Where there is none to call a function
-** at all, Lua itself puts its own error in the place of the callback's.)
+** The handler is given the error as it was raised, also where there is no
+** memory for a traceback, which is nil then. (Where there is none to call a
+** function at all, Lua itself puts its own error in the place of that one.)
 */
 #include "lua_binding.h"
 
