@@ -59,11 +59,12 @@ struct host {
   token_box *tokens;    /* all of the state, for its end */
   source_box *sources;
   clock_box *clocks;
-  int objects;       /* registry: weak, core token -> token, core token + 1 ->
-                ** source, core clock -> clock, token_box -> its token */
-  int anchors;       /* registry: token_box -> its token */
-  int on_error;      /* registry: the handler; LUA_NOREF: the default one */
-  int add_traceback; /* registry: the message handler of lua_report.c */
+  /* In the registry. */
+  int objects;  /* weak: core token -> token, core token + 1 -> source, core
+                ** clock -> clock, token_box -> its token */
+  int anchors;  /* token_box -> its token */
+  int on_error; /* the handler; LUA_NOREF: the default one */
+  int add_traceback; /* the message handler of lua_report.c */
   int metatables[5];
   int most_arguments; /* of any registration so far */
   unsigned calls; /* how many cancelling calls of this state are under way */
