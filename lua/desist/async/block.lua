@@ -167,7 +167,7 @@ local function doom_below(doom)
       top = reach(path[length], doom, stack, top)
       length = length - 1
     end
-    if length == 0 and task and task.wait then
+    if length == 0 and task and task.co and task.wait then
       count = count + 1
       tasks[count] = task
     end
