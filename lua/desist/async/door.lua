@@ -1,62 +1,61 @@
 --- The door to a host's event loop: all that desist.async asks of one.
 --
--- Who wants tasks on an event loop of his own writes a table of three
--- functions, a door, and gives it to `hosted`:
+-- Who wants tasks on an event loop of his own gives `hosted` a table, a door:
 --
---   door.soon(fn)            call fn() from the event loop, soon, never from
---                            inside this call; several calls may become one
---   door.later(seconds, fn)  call fn() from the event loop when that time is
---                            over, not earlier; gives a handle
---   door.forget(handle)      fn will not be called. Only for a handle whose fn
---                            has not been called yet
+--   soon(fn)            calls fn() from the event loop, soon, never inside
+--                       this call; gives a handle
+--   later(seconds, fn)  the same when the time is over (a day at most)
+--   watch(fd, fn)       calls fn() whenever the descriptor is readable (nil:
+--                       there is none here; now and then); gives a handle
+--   forget(handle)      fn will not be called (again)
 --
--- and, where tasks are to see callbacks from other threads at once,
---
---   door.watch(fd, fn)       call fn() whenever the descriptor is readable
---
--- Time is desist.now(). Nothing else is asked: no thread, no polling; at most
--- one `later` is pending. See desist/loop/luv.lua for a whole adapter.
+-- One of soon and later is pending at most, and is not forgotten once fn was
+-- called. From the first task until none is left the descriptor is watched: a
+-- host that ends when it waits for nothing lives as long as the tasks.
+-- Time is desist.now(). docs/loops.md shows how to write one.
 
 local desist = require "desist"
 local loops = require "desist.async.loop"
+
+local DAY, huge = 86400, math.huge
+
+local function dispatch() desist.dispatch() end
 
 --- A loop that turns on the host's event loop. It has spawn, now, is_idle,
 -- next_time, cancel and close, like a stepped one.
 local function hosted(door, name)
   local loop = loops.new { real = true, name = name }
-  local alarm, alarm_time, coming
+  local watched, pending, due -- two handles; the time of the second
 
   local function turn()
-    coming = false
-    if alarm then
-      door.forget(alarm)
-      alarm = nil
-    end
-    if not loop.closed then loop:_turn(desist.now()) end
+    pending = nil
+    loop:_turn(desist.now())
   end
 
+  --- Asks the host for the next turn; with no task left, for nothing.
   local function rest()
-    local time = loop:next_time()
-    if coming or time == nil then return end
-    if time <= desist.now() then
-      coming = true
-      return door.soon(turn)
+    if loop.alive > 0 and not watched then
+      watched = door.watch(desist.wakeup_fd(), dispatch)
     end
-    if alarm and time < alarm_time then
-      door.forget(alarm)
-      alarm = nil
+    local time = loop:next_time() or huge
+    if pending and time < due or loop.alive == 0 then
+      if pending then door.forget(pending) end
+      pending = nil
     end
-    if alarm == nil then
-      alarm_time = time
-      alarm = door.later(time - desist.now(), function()
-        alarm = nil
-        turn()
-      end)
+    if not pending and time < huge then
+      local left = time - desist.now()
+      due = left > 0 and time or -huge
+      pending = left > 0 and door.later(math.min(left, DAY), turn)
+        or door.soon(turn)
     end
+    if loop.alive == 0 and watched then watched = door.forget(watched) end
   end
 
+  function loop:close()
+    loops.Loop.close(self)
+    rest()
+  end
   loop.on_rest, loop.resting = rest, true
-  if door.watch then door.watch(desist.wakeup_fd(), desist.dispatch) end
   return loop
 end
 

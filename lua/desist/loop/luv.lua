@@ -1,0 +1,62 @@
+--- Tasks on the event loop of luv. docs/loops.md shows them at work.
+--
+-- `run` runs the event loop itself, `loop` gives a loop that turns whenever
+-- the user runs it.
+--
+-- While tasks live the loop has three handles in luv, and keeps it running;
+-- with the last task they are closed.
+
+local uv = require "luv"
+local arguments = require "desist.async.arguments"
+local door = require "desist.async.door"
+local running = require "desist.async.running"
+local turns = require "desist.loop.luv.turns"
+
+--- luv.loop([options]): options are { name = }.
+local function loop(options)
+  if options ~= nil then
+    if type(options) ~= "table" then
+      arguments.bad(1, "loop", "table expected, got " .. type(options))
+    end
+    arguments.check_options(options, 1, "loop", { name = "string" })
+  end
+  return door.hosted(turns.door(), options and options.name)
+end
+
+--- The last turn is for the handles that the loop has closed. Luv gives up
+-- when nothing is left that could wake a task.
+local function drive(main)
+  while not main.ended do
+    if not uv.run "once" and not main.ended then
+      error("tasks are left, and nothing that could wake them", 0)
+    end
+  end
+  uv.run "nowait"
+end
+
+--- The error of the main task is the caller's.
+local function raised_here() end
+
+local function results_of(ok, ...)
+  if ok then return ... end
+  error((...), 0)
+end
+
+--- luv.run(fn, ...): runs fn as a task, and luv's event loop until it has
+-- ended; its results, or its error.
+local function run(fn, ...)
+  arguments.check_callable(fn, 1, "run")
+  if running.here.task then error("luv.run inside a task", 2) end
+  local own = loop()
+  own.root.on_failure = raised_here
+  local main = own:spawn(fn, ...)
+  local ok, err = pcall(drive, main)
+  own:close()
+  if not ok then error(err, 0) end
+  return results_of(main:result())
+end
+
+return {
+  run = run,
+  loop = loop,
+}
