@@ -49,6 +49,7 @@ build = {
         "src/cancel.c",
         "src/clock.c",
         "src/deadline.c",
+        "src/guard.c",
         "src/handle.c",
         "src/inbox.c",
         "src/link.c",
