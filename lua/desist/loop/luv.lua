@@ -1,7 +1,8 @@
 --- Tasks on the event loop of luv. docs/loops.md shows them at work.
 --
 -- `run` runs the event loop itself, `loop` gives a loop that turns whenever
--- the user runs it.
+-- the user runs it. The bridges await what luv calls back for; they work in
+-- the tasks of every loop of this thread while luv's event loop runs.
 --
 -- While tasks live the loop has three handles in luv, and keeps it running;
 -- with the last task they are closed.
@@ -9,7 +10,11 @@
 local uv = require "luv"
 local arguments = require "desist.async.arguments"
 local door = require "desist.async.door"
+local handle = require "desist.loop.luv.handle"
+local process = require "desist.loop.luv.process"
+local request = require "desist.loop.luv.request"
 local running = require "desist.async.running"
+local stream = require "desist.loop.luv.stream"
 local turns = require "desist.loop.luv.turns"
 
 --- luv.loop([options]): options are { name = }.
@@ -59,4 +64,18 @@ end
 return {
   run = run,
   loop = loop,
+
+  -- any request, any handle
+  request = request.request,
+  once = handle.once,
+  close = handle.close,
+
+  -- names, sockets, pipes, processes
+  getaddrinfo = request.getaddrinfo,
+  connect = stream.connect,
+  listen = stream.listen,
+  accept = stream.accept,
+  read = stream.read,
+  write = stream.write,
+  spawn = process.spawn,
 }
