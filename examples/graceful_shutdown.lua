@@ -80,6 +80,7 @@ local function work(name, orders, shop)
   end)
   for order in orders.get, orders do
     shop.begun = shop.begun + 1
+    print(("  %s begins order %d"):format(name, order))
     local path = shop.path(order)
     fill(order, path, shop.work * (1 + order % 4 / 4))
     table.insert(shop.filled, path)
