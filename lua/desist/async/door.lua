@@ -34,12 +34,11 @@ local function hosted(door, name)
 
   --- Asks the host for the next turn; with no task left, for nothing.
   local function rest()
-    local idle = loop:is_idle()
-    if not idle and not watched then
+    if loop.alive > 0 and not watched then
       watched = door.watch(desist.wakeup_fd(), dispatch)
     end
     local time = loop:next_time() or huge
-    if pending and time < due or idle then
+    if pending and time < due or loop.alive == 0 then
       if pending then door.forget(pending) end
       pending = nil
     end
@@ -49,7 +48,7 @@ local function hosted(door, name)
       pending = left > 0 and door.later(math.min(left, DAY), turn)
         or door.soon(turn)
     end
-    if idle and watched then watched = door.forget(watched) end
+    if loop.alive == 0 and watched then watched = door.forget(watched) end
   end
 
   function loop:close()
