@@ -559,7 +559,7 @@ describe("supervise", function()
       end
       for _ = 1, 1000 do turn() end
       local before = helper.kilobytes()
-      for _ = 1, 20000 do turn() end
+      for _ = 1, 5000 do turn() end
       local grown = helper.kilobytes() - before
       assert.is_true(grown < 64, ("grew by %.0f KB"):format(grown))
     end)

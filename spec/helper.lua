@@ -155,6 +155,17 @@ function helper.survivors(make)
   return weak
 end
 
+-- Calls fn while the collector, which the caller has stopped, has a whole
+-- collection to make up for: it comes at the first allocation in fn.
+function helper.collect_inside(fn, ...)
+  local mode = collectgarbage("incremental", 100, 1000, 40)
+  collectgarbage "restart"
+  local result = fn(...)
+  collectgarbage("incremental", 200, 100, 13)
+  collectgarbage(mode)
+  return result
+end
+
 -- Kilobytes of Lua memory in use after full collections.
 function helper.kilobytes()
   helper.full_gc()

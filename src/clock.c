@@ -14,6 +14,11 @@ desist_clock *desist__clock_of(const desist_source *source) {
   return extra == NULL || extra->clock == NULL ? &desist__real : extra->clock;
 }
 
+desist_clock *desist__manual_clock(const desist_token *token) {
+  desist__extra *extra = desist__extra_of(desist__source_of(token));
+  return extra == NULL ? NULL : extra->clock;
+}
+
 /* --- Arming --- */
 
 static bool is_over_locked(const desist_source *source) {

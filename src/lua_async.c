@@ -41,9 +41,13 @@ static int inside_idle(lua_State *L) {
 
 void desist__push_inside(lua_State *L, host *owner) {
   static const luaL_Reg functions[] = {
-    { "fail", desist__source_fail }, { "name", inside_name },
-    { "error", desist__error_make }, { "report", inside_report },
-    { "idle", inside_idle }, { "can_wait", inside_can_wait }, { NULL, NULL },
+    { "fail", desist__source_fail },
+    { "name", inside_name },
+    { "error", desist__error_make },
+    { "report", inside_report },
+    { "idle", inside_idle },
+    { "can_wait", inside_can_wait },
+    { NULL, NULL },
   };
   lua_createtable(L, 0, 7);
   lua_pushlightuserdata(L, owner);

@@ -34,11 +34,11 @@ local function hosted(door, name)
 
   --- Asks the host for the next turn; with no task left, for nothing.
   local function rest()
-    if loop.alive > 0 and not watched then
+    if not loop:is_idle() and not watched then
       watched = door.watch(desist.wakeup_fd(), dispatch)
     end
     local time = loop:next_time() or huge
-    if pending and time < due or loop.alive == 0 then
+    if pending and time < due or loop:is_idle() then
       if pending then door.forget(pending) end
       pending = nil
     end
@@ -48,7 +48,7 @@ local function hosted(door, name)
       pending = left > 0 and door.later(math.min(left, DAY), turn)
         or door.soon(turn)
     end
-    if loop.alive == 0 and watched then watched = door.forget(watched) end
+    if loop:is_idle() and watched then watched = door.forget(watched) end
   end
 
   function loop:close()

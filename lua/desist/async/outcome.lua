@@ -2,9 +2,9 @@
 -- docs/tasks.md, 6.
 --
 -- A failure is a table: `error`, `traceback`, `handled` (some join raised it),
--- `block` (where it stands, in `block.failures`: failure -> number, in the order
--- raised). The same error let out of a join is the same failure: a task
--- remembers in `task.heard` the last ones that were raised in it.
+-- `block` (where it stands, in `block.failures`: failure -> number, as raised).
+-- The same error let out of a join is the same failure: a task remembers in
+-- `task.heard` the last ones that were raised in it.
 --
 -- `block.cut`: its own cancellation ended its function or a task of it;
 -- `block.cut_outside`: the error of an outer one that did. `block.marked`: any
