@@ -52,6 +52,28 @@ describe("a handle", function()
     end
   end)
 
+  it("gives a source that keeps its clock", function()
+    local held, weak = {}, setmetatable({}, { __mode = "v" })
+    local function make()
+      held.clock = desist.manual_clock()
+      weak[1] = held.clock
+      local first = desist.source { clock = held.clock }
+      local handle = first:handle()
+      -- Called before the finalizer of the first source, which closes it.
+      setmetatable({}, { __gc = function()
+        held.source = desist.from_handle(handle)
+      end })
+    end
+    make()
+    helper.full_gc()
+    assert.is_true(held.source:cancel_after(1))
+    held.clock = nil
+    helper.full_gc()
+    assert.is_truthy(weak[1])
+    weak[1]:advance(1)
+    assert.is_true(held.source:is_cancelled())
+  end)
+
   it("works for links and cancelled tokens", function()
     local link = desist.linked(token)
     local cancelled = desist.cancelled("x")

@@ -1,5 +1,5 @@
 -- What the specs share: a recorder of callbacks, checks for argument errors,
--- collections, child processes and threads.
+-- collections, tasks on a stepped loop, child processes and threads.
 --
 -- Every spec file calls `helper.leave_nothing(before_each, after_each)`: a
 -- test that leaves callbacks queued, or errors that no test asked for, fails.
@@ -105,6 +105,36 @@ function helper.argument_error(position, name, expected, fn)
     ("%q does not say %q"):format(value, expected))
 end
 
+-- Tasks ------------------------------------------------------------------
+
+-- Steps a loop from one moment at which something happens to the next, until
+-- no task is alive. Nothing may be left in it then.
+function helper.finish(loop)
+  for _ = 1, 1000 do
+    local time = loop:next_time()
+    if loop:is_idle() or time == nil then break end
+    loop:step(math.max(time - loop:now(), 0))
+  end
+  assert.is_true(loop:is_idle(), "a task does not end")
+  assert.is_nil(loop:next_time(), "a timer is left")
+end
+
+-- A function for `it` that runs body(loop) as a task on a stepped loop until
+-- all has ended. It gives the results of the body, or raises its error.
+function helper.in_task(body)
+  local function results(ok, ...)
+    if not ok then error((...), 0) end
+    return ...
+  end
+  return function()
+    local loop = require "desist.async".loop()
+    local main = loop:spawn(body, loop)
+    loop:spawn(pcall, main.join, main) -- its error is ours
+    helper.finish(loop)
+    return results(main:result())
+  end
+end
+
 -- Memory -----------------------------------------------------------------
 
 -- Finalizers may free what only the next collection finds.
@@ -123,6 +153,17 @@ function helper.survivors(make)
   fill(make())
   helper.full_gc()
   return weak
+end
+
+-- Calls fn while the collector, which the caller has stopped, has a whole
+-- collection to make up for: it comes at the first allocation in fn.
+function helper.collect_inside(fn, ...)
+  local mode = collectgarbage("incremental", 100, 1000, 40)
+  collectgarbage "restart"
+  local result = fn(...)
+  collectgarbage("incremental", 200, 100, 13)
+  collectgarbage(mode)
+  return result
 end
 
 -- Kilobytes of Lua memory in use after full collections.

@@ -66,6 +66,25 @@ describe("a link's own deadline", function()
     assert.near(desist.now() + 1000, link:token():deadline(), 5)
   end)
 
+  it("is on the clock of the inputs that are left", function()
+    local weak, link = setmetatable({}, { __mode = "v" }), nil
+    local function make()
+      local clock = desist.manual_clock(50)
+      local input = desist.source { clock = clock }
+      weak[1] = clock
+      collectgarbage "stop"
+      local token, lost = input:token(), desist.source():token()
+      link = helper.collect_inside(desist.linked, lost, token)
+    end
+    make()
+    link:cancel_after(5)
+    assert.equal(55, link:token():deadline())
+    helper.full_gc()
+    assert.is_truthy(weak[1]) -- it keeps its clock
+    weak[1]:advance(5)
+    assert.is_true(link:is_cancelled())
+  end)
+
   it("cancels the link alone", function()
     local clock = desist.manual_clock()
     local a = desist.source { clock = clock }

@@ -74,6 +74,35 @@ describe("a method", function()
     helper.raises(function() all.source.cancel(5) end,
       "bad argument #1 to '[%w_.]+' %(.*source expected, got number%)")
   end)
+
+  it("names the type it was given", function()
+    local all, file = examples(), io.tmpfile()
+    file:close()
+    for _, case in ipairs {
+      { "source", "got desist.source", all.source },
+      { "clock", "got desist.clock", all.clock },
+      { "error", "got desist.error", desist.cancelled():error() },
+      { "file", "got FILE%*", io.stdout },
+      { "table with our metatable", "got table",
+        debug.setmetatable({}, debug.getmetatable(all.token)) },
+      { "userdata with our name", "got userdata",
+        debug.setmetatable(file, { __name = "desist.token" }) },
+    } do
+      local got, value = case[2], case[3]
+      helper.argument_error(1, "linked", "desist.token expected, " .. got,
+        function() desist.linked(value) end)
+      helper.argument_error(1, "register", "function expected, " .. got,
+        function() all.token:register(value) end)
+      helper.argument_error(1, "on_error", "nil expected, " .. got,
+        function() desist.on_error(value) end)
+      helper.argument_error(1, "source", "string expected, " .. got,
+        function() desist.source { name = value } end)
+      if value ~= all.clock then
+        helper.argument_error(1, "source", "clock expected, " .. got,
+          function() desist.source { clock = value } end)
+      end
+    end
+  end)
 end)
 
 describe("a metamethod", function()
@@ -124,6 +153,23 @@ describe("a metamethod", function()
     helper.full_gc()
     helper.handled_errors()
     desist.dispatch()
+  end)
+end)
+
+describe("__gc of a token called by hand", function()
+  helper.leave_nothing(before_each, after_each)
+
+  it("leaves the links around it such that they never crash", function()
+    local root = desist.source()
+    local middle = desist.linked(root:token())
+    local below = desist.linked(middle:token())
+    local token = middle:token()
+    debug.getmetatable(token).__gc(token)
+    below:token():register(print)
+    assert.is_true(middle:cancel_after(1000))
+    middle:close()
+    below:close()
+    assert.is_true(root:cancel())
   end)
 end)
 

@@ -129,6 +129,22 @@ describe("desist.on_error", function()
     assert.equal(0, code)
   end)
 
+  it("warns by default in one piece, also of what has no text", function()
+    local output, how, code = helper.child [[
+      local desist = require "desist"
+      local source = desist.source()
+      local value = setmetatable({}, { __tostring = error })
+      source:token():register(function() error(value) end)
+      source:cancel_async()
+      print("ran", desist.dispatch())
+    ]]
+    assert.matches("warning: desist: error in a callback: table: 0?x?%x+\n",
+      output)
+    assert.matches("\nran\t1", output)
+    assert.equal("exit", how)
+    assert.equal(0, code)
+  end)
+
   it("refuses what cannot be called", function()
     for _, bad in ipairs { 1, "print", true, {} } do
       helper.argument_error(1, "on_error", "expected", function()

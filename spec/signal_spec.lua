@@ -195,6 +195,7 @@ describe("desist.signal", function()
       source = desist.signal "USR1"
       source:token():register(function() print "late" end)
       send "USR1"
+      while not source:is_cancelled() do end
       print "done"
     ]])
   end)

@@ -42,7 +42,7 @@ static void flip_locked(desist_source *source, desist_reason *reason,
   desist__flag_locked(source, DESIST__CANCELLED | flags, 0);
   if (extra == NULL) return;
   if (desist__disarm(extra)) (void)desist__count_down(&source->refs, 1);
-  if (extra->catcher != NULL && desist__catcher_end(extra->catcher))
+  if (extra->catcher != NULL && desist__catcher_end(extra->catcher, false))
     (void)desist__count_down(&source->refs, 1);
 }
 
@@ -183,18 +183,20 @@ static bool mark(desist_source *source, desist_reason *reason, bool marking,
 /* --- Second phase --- */
 
 /*
-** What the service thread has marked and not delivered yet; under the gate. A
-** child of fork has no such thread, but its new one goes on from here.
+** The real deadlines that are marked and not delivered yet; under the gate. A
+** child of fork has no service thread, but its new one goes on from here.
 */
 static struct {
-  desist__extra *due;       /* a chain, each with a reference */
-  desist_source *root, *at; /* under way; NULL: none */
+  desist__extra *due, **end; /* a chain, each with a reference */
+  desist_source *root, *at;  /* under way; NULL: none */
+  uint8_t generation;        /* of the thread that delivers; 0: none */
 } in_hand;
 
 typedef struct delivery {
   const desist__runner *runner;
   desist__running running;
   bool gated;
+  uint8_t generation;
 } delivery;
 
 static void enter(const delivery *self, desist_source *source) {
@@ -308,13 +310,22 @@ static void finish(const delivery *self, desist_source *source,
   if (self->gated) desist__mutex_unlock(&gate_lock);
 }
 
-/* From `at` on, which is the root or below it. */
-static void deliver(desist_source *root, desist_source *at,
+/* A callback has forked, on the service thread, and this is the child: its own
+** service thread has the rest in hand. */
+static bool is_superseded(const delivery *self) {
+  return self->gated && self->generation != desist__generation;
+}
+
+/* From `at` on, which is the root or below it. False: superseded. */
+static bool deliver(desist_source *root, desist_source *at,
                     const desist__runner *runner, bool gated) {
-  delivery self = { runner, { NULL, NULL, 0, 0, 0 }, gated };
+  delivery self = {
+    runner, { NULL, NULL, 0, 0, 0 }, gated, desist__generation
+  };
   unsigned turns = 0;
   for (;;) {
     desist_source *next = take_one(&self, at, &turns);
+    if (is_superseded(&self)) break;
     if (next == NULL) {
       if (at == root) break;
       next = desist__owner(way_back(at));
@@ -323,7 +334,9 @@ static void deliver(desist_source *root, desist_source *at,
     at = next;
   }
   desist__running_end(&self.running);
+  if (is_superseded(&self)) return false;
   finish(&self, root, NULL);
+  return true;
 }
 
 /* --- Cancelling --- */
@@ -340,7 +353,7 @@ bool desist__cancel(desist_source *source, desist_reason *reason,
     desist__mutex_unlock(&marking_lock);
   }
   if (!marked) return false;
-  deliver(source, source, runner, false);
+  (void)deliver(source, source, runner, false);
   return true;
 }
 
@@ -359,13 +372,21 @@ void desist__fire(desist__extra *due, const desist__runner *runner) {
     desist__extra *extra = due;
     desist_source *source = due->source;
     due = due->next_due;
-    if (extra->marked) deliver(source, source, runner, false);
+    if (extra->marked) (void)deliver(source, source, runner, false);
     desist__release(source);
   }
 }
 
 bool desist__has_in_hand(void) {
   return in_hand.root != NULL || in_hand.due != NULL;
+}
+
+static void take_in_hand_locked(void) {
+  desist__extra *due = desist__service_take();
+  mark_due(due);
+  if (in_hand.due == NULL) in_hand.end = &in_hand.due;
+  *in_hand.end = due;
+  while (*in_hand.end != NULL) in_hand.end = &(*in_hand.end)->next_due;
 }
 
 /* The next one, from where it is to be delivered; NULL: that was all. Those
@@ -383,24 +404,27 @@ static desist_source *next_in_hand(desist_source **at) {
   }
   root = in_hand.root;
   *at = in_hand.at;
+  if (root == NULL) in_hand.generation = 0;
   desist__mutex_unlock(&gate_lock);
   return root;
 }
 
-void desist__fire_real(void) {
+bool desist__fire_real(void) {
   desist_source *root, *at;
+  bool delivering;
   desist__mutex_lock(&gate_lock);
-  if (!desist__has_in_hand()) {
-    in_hand.due = desist__service_take();
-    mark_due(in_hand.due);
-  }
+  take_in_hand_locked();
+  delivering = in_hand.generation == desist__generation;
+  in_hand.generation = desist__generation;
   desist__mutex_unlock(&gate_lock);
+  if (delivering) return true;
   while ((root = next_in_hand(&at)) != NULL) {
-    deliver(root, at, NULL, true);
+    if (!deliver(root, at, NULL, true)) return false;
     desist__mutex_lock(&gate_lock);
     desist__release(root);
     desist__mutex_unlock(&gate_lock);
   }
+  return true;
 }
 
 void desist__marking_pause(void) {

@@ -14,6 +14,11 @@ desist_clock *desist__clock_of(const desist_source *source) {
   return extra == NULL || extra->clock == NULL ? &desist__real : extra->clock;
 }
 
+desist_clock *desist__manual_clock(const desist_token *token) {
+  desist__extra *extra = desist__extra_of(desist__source_of(token));
+  return extra == NULL ? NULL : extra->clock;
+}
+
 /* --- Arming --- */
 
 static bool is_over_locked(const desist_source *source) {
@@ -44,10 +49,10 @@ static bool arm(desist_source *source, int64_t time,
   desist__lock_acquire(&source->lock);
   fit = !is_over_locked(source);
   if (fit) {
-    desist__mutex_lock(&clock->lock);
+    desist__mutex_lock(&clock->lock.mutex);
     past = clock != &desist__real && time <= clock->now;
     if (!past && !clock->dead) add_locked(clock, extra, time);
-    desist__mutex_unlock(&clock->lock);
+    desist__mutex_unlock(&clock->lock.mutex);
   }
   desist__lock_release(&source->lock);
   if (past) return desist__cancel(source, &desist__deadline, runner);
@@ -59,20 +64,20 @@ bool desist__disarm(desist__extra *extra) {
   bool was;
   if (desist__load_acquire(&extra->armed) == DESIST__DISARMED) return false;
   clock = desist__clock_of(extra->source);
-  desist__mutex_lock(&clock->lock);
+  desist__mutex_lock(&clock->lock.mutex);
   was = extra->armed == DESIST__ARMED;
   if (was) desist__wheel_remove(&clock->wheel, &extra->alarm);
   desist__store_release(&extra->armed, (uint8_t)DESIST__DISARMED);
-  desist__mutex_unlock(&clock->lock);
+  desist__mutex_unlock(&clock->lock.mutex);
   return was;
 }
 
 bool desist__take_due(desist__extra *extra) {
   desist_clock *clock = desist__clock_of(extra->source);
   bool due;
-  desist__mutex_lock(&clock->lock);
+  desist__mutex_lock(&clock->lock.mutex);
   due = extra->armed == DESIST__DUE;
-  desist__mutex_unlock(&clock->lock);
+  desist__mutex_unlock(&clock->lock.mutex);
   return due;
 }
 
@@ -128,8 +133,8 @@ desist_clock *desist_clock_create(int64_t start) {
   clock->handles = 1;
   clock->refs = 1;
   clock->now = start;
-  clock->moving = clock->dead = false;
-  desist__mutex_init(&clock->lock);
+  clock->dead = false;
+  desist__guard_init(&clock->lock);
   desist__wheel_init(&clock->wheel, start);
   return clock;
 }
@@ -140,7 +145,7 @@ void desist__clock_retain(desist_clock *clock) {
 
 void desist__clock_release(desist_clock *clock) {
   if (desist__count_down(&clock->refs, 1) != 0) return;
-  desist__mutex_destroy(&clock->lock);
+  desist__guard_destroy(&clock->lock);
   desist__free(clock, sizeof *clock);
 }
 
@@ -172,18 +177,18 @@ desist__extra *desist__take_due_locked(desist_clock *clock, int64_t time,
 /* Nothing moves the clock any more: what is armed never fires. */
 static void disarm_all(desist_clock *clock) {
   desist__alarm *alarm;
-  desist__mutex_lock(&clock->lock);
+  desist__mutex_lock(&clock->lock.mutex);
   clock->dead = true;
   while ((alarm = desist__wheel_take(&clock->wheel, INT64_MAX)) != NULL) {
     desist__extra *extra = extra_of_alarm(alarm);
     desist_source *source = extra->source;
     desist__store_release(&extra->armed, (uint8_t)DESIST__DISARMED);
-    desist__mutex_unlock(&clock->lock);
+    desist__mutex_unlock(&clock->lock.mutex);
     desist__reconsider(source);
     desist__release(source);
-    desist__mutex_lock(&clock->lock);
+    desist__mutex_lock(&clock->lock.mutex);
   }
-  desist__mutex_unlock(&clock->lock);
+  desist__mutex_unlock(&clock->lock.mutex);
 }
 
 void desist_clock_release(desist_clock *clock) {
@@ -196,9 +201,9 @@ int64_t desist_clock_now(const desist_clock *clock) {
   int64_t now;
   desist_clock *manual = (desist_clock *)(uintptr_t)clock;
   if (clock == NULL || clock == &desist__real) return desist_now();
-  desist__mutex_lock(&manual->lock);
+  desist__mutex_lock(&manual->lock.mutex);
   now = manual->now;
-  desist__mutex_unlock(&manual->lock);
+  desist__mutex_unlock(&manual->lock.mutex);
   return now;
 }
 
@@ -207,24 +212,24 @@ bool desist__clock_move(desist_clock *clock, int64_t time, bool by,
   bool fit;
   if (clock == NULL || clock == &desist__real) return false;
   desist__clock_retain(clock); /* a callback may drop the last handle */
-  desist__mutex_lock(&clock->lock);
+  desist__mutex_lock(&clock->lock.mutex);
   if (by)
     time = clock->now > 0 && time > INT64_MAX - clock->now ? INT64_MAX
                                                            : clock->now + time;
-  fit = !clock->moving && time >= clock->now;
+  fit = clock->lock.worker == 0 && time >= clock->now;
   if (fit) {
     desist__extra *due;
-    clock->moving = true;
+    clock->lock.worker = desist__thread_self();
     while ((due = desist__take_due_locked(clock, time, true)) != NULL) {
       if (due->alarm.time > clock->now) clock->now = due->alarm.time;
-      desist__mutex_unlock(&clock->lock);
+      desist__mutex_unlock(&clock->lock.mutex);
       desist__fire(due, runner);
-      desist__mutex_lock(&clock->lock);
+      desist__mutex_lock(&clock->lock.mutex);
     }
     clock->now = time;
-    clock->moving = false;
+    clock->lock.worker = 0;
   }
-  desist__mutex_unlock(&clock->lock);
+  desist__mutex_unlock(&clock->lock.mutex);
   desist__clock_release(clock);
   return fit;
 }

@@ -28,6 +28,7 @@
 ** Lock order: the gate (cancel.c); the marking lock; a descriptor's making;
 ** sources, from inputs to links; then any one of: a clock's, an inbox's, the
 ** catchers', a shard's of running.c, a waiter's. The events' lock comes last.
+** Fork takes the guards' table before the guards.
 ** Waiters' and handles' tables: with no lock of a source held.
 ** No lock is held while a callback runs.
 */
@@ -47,6 +48,24 @@ DESIST__BEGIN
 
 void *desist__allocate(size_t size);
 void desist__free(void *block, size_t size);
+
+/* --- Guards (guard.c) --- */
+
+/* The mutex of an object that comes and goes. Fork takes them all, so that no
+** child is born with one that is locked, or an object half changed. */
+typedef struct desist__guard desist__guard;
+struct desist__guard {
+  desist__mutex mutex;
+  desist__guard *next, *previous; /* all of the process, for fork */
+  /* Under the mutex: the thread that is in the middle of something longer, or
+  ** 0. A child that has not this thread forgets about it. */
+  uintptr_t worker;
+};
+
+void desist__guard_init(desist__guard *guard);
+void desist__guard_destroy(desist__guard *guard);
+void desist__guards_before_fork(void);
+void desist__guards_after_fork(bool child);
 
 /* --- Nodes --- */
 
@@ -247,9 +266,13 @@ bool desist__link_input_died(desist__linked *link);
 /* Fires deadlines: a chain by next_due, each with a reference for this.
 ** All are marked before the first is delivered. */
 void desist__fire(desist__extra *due, const desist__runner *runner);
-/* On the service thread: what is due on the real clock now, after what a
-** thread that fork has lost was at. */
-void desist__fire_real(void);
+/*
+** What is due on the real clock now, after what a thread that fork has lost was
+** at. On the service thread; without threads, on any. From inside a callback
+** of it: only marks, the rest comes when the callback has returned. False: the
+** callback forked, and this is no longer the service thread.
+*/
+bool desist__fire_real(void);
 bool desist__has_in_hand(void);
 /* Returns when nobody is in the middle of marking a graph. */
 void desist__marking_pause(void);
@@ -285,12 +308,12 @@ void desist__reason_set_locked(desist_source *source, desist_reason *reason);
 /* --- Clocks (clock.c, service.c) --- */
 
 struct desist_clock {
-  uint32_t handles; /* atomic */
-  uint32_t refs;    /* atomic; the handles own one */
-  desist__mutex lock;
+  uint32_t handles;   /* atomic */
+  uint32_t refs;      /* atomic; the handles own one */
+  desist__guard lock; /* its worker moves the clock */
   /* Under the lock. */
   int64_t now; /* manual */
-  bool moving, dead;
+  bool dead;
   desist__wheel wheel;
 };
 
@@ -312,21 +335,40 @@ desist__extra *desist__take_due_locked(desist_clock *clock, int64_t time,
 extern desist_clock desist__real;
 bool desist__service_start(void);
 void desist__service_hurry_locked(int64_t time);
-/* Without threads: looks at the deadlines here and now. */
-void desist__service_poll(void);
 /* What is due now; under the gate, so that no child loses it. */
 desist__extra *desist__service_take(void);
+#if defined(DESIST_NO_THREADS)
+/* Looks at signals and deadlines here and now. */
+void desist__service_poll(void);
+/* Until a deadline may be due, a signal is caught, or the moment has come. */
+void desist__service_sleep(int64_t until);
+#else
+/*
+** Whether this is the service thread, in a callback then. It waits on the real
+** clock's lock and this condition, and goes on marking what is due meanwhile:
+** one turn, which ends when something is due or woke it, or at that moment.
+** False: the library is being unloaded.
+*/
+bool desist__service_is_self(void);
+extern desist__cond desist__service_wake;
+bool desist__service_turn_locked(int64_t until);
+#endif
 
 /* --- Signals (signal.c) --- */
 
 /* Puts the handlers back; may be called more than once. True if a reference of
-** the signals' is now free. */
-bool desist__catcher_end(struct desist__catcher *catcher);
+** the signals' is now free. `unheard`: the source is closed uncancelled, and a
+** signal that was caught for it goes to those handlers; with no lock held. */
+bool desist__catcher_end(struct desist__catcher *catcher, bool unheard);
 void desist__catcher_free(struct desist__catcher *catcher);
-/* Cancels what a signal was caught for; without threads in service_poll. */
+#if defined(DESIST_NO_THREADS)
+/* Cancels what a signal was caught for. */
 void desist__signals_serve(void);
 /* Whether any signal is waited for. */
 bool desist__signals_expected(void);
+/* Until a moment, or until there is something to serve. */
+void desist__signals_wait(int64_t until);
+#endif
 void desist__signals_stop(void);
 void desist__signals_before_fork(void);
 void desist__signals_after_fork(bool child);

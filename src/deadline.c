@@ -87,10 +87,10 @@ static void own_deadline(const desist_source *source, int64_t *time,
     desist_clock *clock = desist__clock_of(source);
     int64_t at, now;
     bool armed;
-    desist__mutex_lock(&clock->lock);
+    desist__mutex_lock(&clock->lock.mutex);
     armed = extra->armed != DESIST__DISARMED;
     at = extra->alarm.time;
-    desist__mutex_unlock(&clock->lock);
+    desist__mutex_unlock(&clock->lock.mutex);
     if (!armed) return;
     now = desist_clock_now(clock);
     *time = at;

@@ -25,8 +25,9 @@
 **
 ** Fork. The child works: deadlines fire there, armed before or after, and it
 ** has descriptors of its own under the same numbers. What another thread was
-** just working on at the moment of the fork (a callback it was running, a
-** manual clock it was moving, an inbox it was filling) is lost to the child.
+** in the middle of at that moment is lost to the child: a cancellation it was
+** delivering, deadlines that were due on a manual clock it was moving (the
+** clock can be moved on), a source it was just changing.
 **
 ** Order of a cancellation:
 **   1. the source and all that is linked to it, transitively, read cancelled,
@@ -140,8 +141,19 @@ DESIST_API desist_source *desist_source_create_linked(
 ** so that a second Ctrl-C does what it did before. Sources of one signal are
 ** served newest first, one signal each. Cancelling happens on a thread of the
 ** library's, at once; in a build without threads, polls and waits look for the
-** signal. NULL, and errno tells why: EINVAL (count 0 or above 8, or a number
-** that cannot be caught), ENOMEM, EAGAIN (no thread).
+** signal. A signal that comes so shortly before the end of a source that it
+** does not cancel it any more is sent to the process again, and does what it
+** did before; only where something else cancels the source in that moment it
+** counts as heard. Callbacks registered from C run on the thread for signals,
+** and must not wait for another signal there.
+**
+** A handler that somebody puts over the library's hears in its place, and has
+** the last word: it is not replaced when the sources end. But each new source
+** sees to it that the library's handler is in place, for the older sources of
+** that signal too; the handler it found is then the one that is put back.
+**
+** NULL, and errno tells why: EINVAL (count 0 or above 8, or a number that
+** cannot be caught), ENOMEM, EAGAIN (no thread).
 */
 DESIST_API desist_source *desist_source_create_signals(const int *signals,
                                                        size_t count);
@@ -185,7 +197,10 @@ DESIST_API bool desist_source_cancel(desist_source *source,
 ** memory could be had; then nothing has changed. The first deadline on the
 ** real clock starts the process's service thread. Callbacks registered from C
 ** run on that thread and must be short; all that is due is marked cancelled
-** before the first of them runs.
+** before the first of them runs. One that waits for a token all the same does
+** not hold up deadlines: they cancel in time, but their callbacks run when it
+** has returned. In a build without threads polls and waits look at deadlines,
+** and run what is due on the only thread there is, in the same way.
 */
 DESIST_API bool desist_source_cancel_after(desist_source *source,
                                            int64_t nanoseconds);

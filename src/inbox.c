@@ -7,6 +7,7 @@
 */
 #include "core.h"
 
+#include <errno.h>
 #include <string.h>
 
 typedef struct queue {
@@ -16,7 +17,7 @@ typedef struct queue {
 
 struct desist__inbox {
   uint32_t refs; /* atomic */
-  desist__mutex lock;
+  desist__guard lock;
   desist__cond wake;
   /* Under the lock. */
   queue to_run, dropped;
@@ -69,7 +70,7 @@ desist__inbox *desist__inbox_create(void) {
   if (inbox == NULL) return NULL;
   memset(inbox, 0, sizeof *inbox);
   inbox->refs = 1;
-  desist__mutex_init(&inbox->lock);
+  desist__guard_init(&inbox->lock);
   desist__cond_init(&inbox->wake);
   return inbox;
 }
@@ -78,14 +79,14 @@ static void release(desist__inbox *inbox) {
   if (desist__count_down(&inbox->refs, 1) != 0) return;
   if (inbox->has_event) desist__event_destroy(&inbox->event);
   desist__cond_destroy(&inbox->wake);
-  desist__mutex_destroy(&inbox->lock);
+  desist__guard_destroy(&inbox->lock);
   desist__free(inbox, sizeof *inbox);
 }
 
 void desist__inbox_close(desist__inbox *inbox) {
-  desist__mutex_lock(&inbox->lock);
+  desist__mutex_lock(&inbox->lock.mutex);
   inbox->closed = true;
-  desist__mutex_unlock(&inbox->lock);
+  desist__mutex_unlock(&inbox->lock.mutex);
   release(inbox);
 }
 
@@ -94,7 +95,7 @@ void desist__inbox_close(desist__inbox *inbox) {
 bool desist__inbox_push(desist__watch *watch, bool dropped) {
   desist__inbox *inbox = watch->inbox;
   bool tell = false;
-  desist__mutex_lock(&inbox->lock);
+  desist__mutex_lock(&inbox->lock.mutex);
   /* Under this lock: as soon as it is gone the state may take the watch out
   ** and free it; before it is in, nobody may think it is not to come. */
   desist__store_release(&watch->registration.state_,
@@ -114,7 +115,7 @@ bool desist__inbox_push(desist__watch *watch, bool dropped) {
       }
     }
   }
-  desist__mutex_unlock(&inbox->lock);
+  desist__mutex_unlock(&inbox->lock.mutex);
   return tell;
 }
 
@@ -135,7 +136,7 @@ bool desist__watch_remove(desist__watch *watch) {
   desist__inbox *inbox = watch->inbox;
   bool result = desist_unregister(&watch->registration);
   if (result) return true;
-  desist__mutex_lock(&inbox->lock);
+  desist__mutex_lock(&inbox->lock.mutex);
   if (watch->queued == TO_RUN) {
     take_out(&inbox->to_run, watch);
     lower_event_locked(inbox);
@@ -143,54 +144,55 @@ bool desist__watch_remove(desist__watch *watch) {
   } else if (watch->queued == DROPPED) {
     take_out(&inbox->dropped, watch);
   }
-  desist__mutex_unlock(&inbox->lock);
+  desist__mutex_unlock(&inbox->lock.mutex);
   return result;
 }
 
 size_t desist__inbox_count(desist__inbox *inbox) {
   size_t count;
   desist__look();
-  desist__mutex_lock(&inbox->lock);
+  desist__mutex_lock(&inbox->lock.mutex);
   count = inbox->to_run.count;
-  desist__mutex_unlock(&inbox->lock);
+  desist__mutex_unlock(&inbox->lock.mutex);
   return count;
 }
 
 desist__watch *desist__inbox_first(desist__inbox *inbox) {
   desist__watch *first;
-  desist__mutex_lock(&inbox->lock);
+  desist__mutex_lock(&inbox->lock.mutex);
   first = inbox->to_run.first;
-  desist__mutex_unlock(&inbox->lock);
+  desist__mutex_unlock(&inbox->lock.mutex);
   return first;
 }
 
 void desist__inbox_take(desist__inbox *inbox, desist__watch *watch) {
-  desist__mutex_lock(&inbox->lock);
+  desist__mutex_lock(&inbox->lock.mutex);
   take_out(&inbox->to_run, watch);
   lower_event_locked(inbox);
-  desist__mutex_unlock(&inbox->lock);
+  desist__mutex_unlock(&inbox->lock.mutex);
 }
 
 desist__watch *desist__inbox_take_dropped(desist__inbox *inbox) {
   desist__watch *first;
-  desist__mutex_lock(&inbox->lock);
+  desist__mutex_lock(&inbox->lock.mutex);
   first = inbox->dropped.first;
   if (first != NULL) take_out(&inbox->dropped, first);
-  desist__mutex_unlock(&inbox->lock);
+  desist__mutex_unlock(&inbox->lock.mutex);
   return first;
 }
 
 int desist__inbox_fd(desist__inbox *inbox) {
   int result;
-  desist__mutex_lock(&inbox->lock);
+  desist__mutex_lock(&inbox->lock.mutex);
   if (!inbox->has_event) {
     result = -desist__event_create(&inbox->event, false);
     inbox->has_event = result == 0;
     if (inbox->has_event && inbox->to_run.first != NULL)
       desist__event_set(&inbox->event, true);
   }
-  if (inbox->has_event) result = inbox->event.fd;
-  desist__mutex_unlock(&inbox->lock);
+  if (inbox->has_event) /* fork may have lost it */
+    result = inbox->event.fd < 0 ? -EMFILE : inbox->event.fd;
+  desist__mutex_unlock(&inbox->lock.mutex);
   return result;
 }
 
@@ -201,33 +203,28 @@ void desist__inbox_wait(desist__inbox *inbox, desist_token *token,
   desist_source *source = desist__source_of(token);
   desist__waiter waiter;
   desist__enlisted how =
-      desist__waiter_begin(&waiter, source, &inbox->lock, &inbox->wake);
+      desist__waiter_begin(&waiter, source, &inbox->lock.mutex, &inbox->wake);
   bool more = how != DESIST__WAS_CANCELLED;
-  desist__mutex_lock(&inbox->lock);
+  desist__mutex_lock(&inbox->lock.mutex);
   while (inbox->to_run.first == NULL && !waiter.woken && more) {
     if (until != DESIST_NEVER)
-      more = desist__cond_wait_until(&inbox->wake, &inbox->lock, until);
+      more = desist__cond_wait_until(&inbox->wake, &inbox->lock.mutex, until);
     else if (how == DESIST__ENLISTED)
-      desist__cond_wait(&inbox->wake, &inbox->lock);
+      desist__cond_wait(&inbox->wake, &inbox->lock.mutex);
     else
       more = false; /* it died meanwhile */
   }
-  desist__mutex_unlock(&inbox->lock);
+  desist__mutex_unlock(&inbox->lock.mutex);
   desist__waiter_end(&waiter, source);
 }
 
 #else
 
-enum { NAP = 20000000 }; /* no thread can wake this one: it looks itself */
-
+/* No thread can wake this one: it looks itself, when this returns. */
 void desist__inbox_wait(desist__inbox *inbox, desist_token *token,
                         int64_t until) {
-  int64_t next = desist__wheel_next(&desist__real.wheel);
-  int64_t look = desist_now() + NAP;
   (void)token;
-  if (next > look) next = look;
-  if (inbox->to_run.first == NULL)
-    desist__sleep_until(next < until ? next : until);
+  if (inbox->to_run.first == NULL) desist__service_sleep(until);
 }
 
 #endif

@@ -58,6 +58,28 @@ bool desist__link_input_died(desist__linked *link) {
   return ended;
 }
 
+/* Whether it stands in no input's list, or is about to leave the last. */
+static bool has_left(const desist__linked *link) {
+  const desist__node *node = link->inputs;
+  for (;; node++) {
+    if (desist__owner(node) != NULL) return false;
+    if ((desist__kind(node) & DESIST__LAST) != 0) return true;
+  }
+}
+
+/* Mostly without the lock: who sees the link in a list still, may hear of its
+** leaving later. It leaves when cancelled too, after the flag. */
+bool desist__lost_inputs(const desist_token *token) {
+  desist_source *source = desist__source_of(token);
+  bool cancelled;
+  if (source == NULL || source->link == DESIST__PLAIN) return true;
+  if (!has_left(desist__linked_of(source))) return false;
+  desist__lock_acquire(&source->lock);
+  cancelled = (desist__load_relaxed(&source->flags) & DESIST__CANCELLED) != 0;
+  desist__lock_release(&source->lock);
+  return !cancelled;
+}
+
 /* --- Making one --- */
 
 /* Whether the first `i` inputs have this one already. */

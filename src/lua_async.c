@@ -18,6 +18,12 @@ static int inside_report(lua_State *L) {
   return 0;
 }
 
+/* coroutine: whether it is the running one, and may yield here. */
+static int inside_can_wait(lua_State *L) {
+  lua_pushboolean(L, lua_tothread(L, 1) == L && lua_isyieldable(L));
+  return 1;
+}
+
 /* Sleeps until a callback is queued, at most that many seconds (nil: for
 ** ever), and runs what is queued; how many ran. */
 static int inside_idle(lua_State *L) {
@@ -35,11 +41,15 @@ static int inside_idle(lua_State *L) {
 
 void desist__push_inside(lua_State *L, host *owner) {
   static const luaL_Reg functions[] = {
-    { "fail", desist__source_fail }, { "name", inside_name },
-    { "error", desist__error_make }, { "report", inside_report },
-    { "idle", inside_idle },         { NULL, NULL },
+    { "fail", desist__source_fail },
+    { "name", inside_name },
+    { "error", desist__error_make },
+    { "report", inside_report },
+    { "idle", inside_idle },
+    { "can_wait", inside_can_wait },
+    { NULL, NULL },
   };
-  lua_createtable(L, 0, 6);
+  lua_createtable(L, 0, 7);
   lua_pushlightuserdata(L, owner);
   luaL_setfuncs(L, functions, 1);
   desist__push_timers(L, owner);

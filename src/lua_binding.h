@@ -2,11 +2,15 @@
 ** lua_binding.h: what the files of the Lua binding share.
 **
 ** A state has one host. Each core source that the state knows has at most one
-** token object, and at most one source object on it. What keeps what:
+** token object that scripts can come by, and at most one source object on it.
+** (A second one there is for a time if a finalizer asks for a handle while the
+** first, with callbacks, is about to be finalized: that one comes back for
+** them. So registrations find their token by its box.) What keeps what:
 **
 **   source object -> token object -> pins: registrations, and tokens of links
 **   token of a link -> tokens of its inputs
-**   registry -> host, weakly: tokens that must be found by their core object
+**   registry -> host, weakly: tokens that must be found by their core object,
+**     or for their registrations
 **   registry -> anchors: tokens with pins that something outside of the
 **     state's own objects can still cancel (a real deadline, a signal, another
 **     state, the host program)
@@ -54,13 +58,17 @@ struct host {
   desist__inbox *inbox; /* NULL: the state is being closed */
   token_box *tokens;    /* all of the state, for its end */
   source_box *sources;
-  int objects;  /* registry: weak, core token -> token, core token + 1 ->
-                ** source, core clock -> clock */
-  int anchors;  /* registry: core token -> token */
-  int on_error; /* registry: the handler; LUA_NOREF: the default one */
+  clock_box *clocks;
+  /* In the registry. */
+  int objects;  /* weak: core token -> token, core token + 1 -> source, core
+                ** clock -> clock, token_box -> its token */
+  int anchors;  /* token_box -> its token */
+  int on_error; /* the handler; LUA_NOREF: the default one */
+  int add_traceback; /* the message handler of lua_report.c */
   int metatables[6];
   int most_arguments; /* of any registration so far */
   unsigned calls; /* how many cancelling calls of this state are under way */
+  uint64_t pin_calls; /* a number for each change of pins and anchors */
 };
 
 enum {
@@ -88,16 +96,16 @@ struct token_box {
   desist_token *core; /* NULL: desist.none, finalized, or not made */
   registration_box *first;
   token_box *next, *previous;
-  uint32_t pins;
   desist_clock *clock; /* a manual one of the state, not kept; or NULL */
+  uint64_t reserved;   /* for the pin_calls of who is entering it */
+  uint32_t pins;
   uint16_t inputs;
-  bool never;    /* desist.none */
-  bool listed;   /* in objects */
-  bool anchored; /* in anchors, or in its clock's */
-  bool armed;    /* by this state, as far as it knows */
-  bool foreign;  /* something outside of the state may cancel it */
-  bool settled;  /* of its inputs, only the origin is kept */
-  bool reserved; /* see pins, in lua_pins.c */
+  bool never;       /* desist.none */
+  bool listed;      /* in objects, by the core token */
+  bool known;       /* there too, by the box: its registrations find it */
+  bool foreign;     /* something outside of the state may cancel it */
+  bool settled;     /* for its inputs, which it has left, the origin is kept */
+  uint8_t anchored; /* in anchors, or in its clock's; see lua_pins.c */
 };
 
 /* User values of a token; a plain one has TOKEN_VALUES. */
@@ -118,13 +126,21 @@ struct registration_box {
   int ref;                           /* in the token's pins */
   int arguments;
   bool active;
+  bool dropped; /* while its token could not be found */
 };
+
+static inline registration_box *desist__registration_of(desist__watch *watch) {
+  return (registration_box *)(void *)((char *)watch -
+                                      offsetof(registration_box, watch));
+}
 
 enum { REGISTRATION_TOKEN = 1, REGISTRATION_CALLBACK, REGISTRATION_FIRST };
 
 struct clock_box {
   const box_type *type;
-  desist_clock *core;
+  host *owner;
+  desist_clock *core; /* NULL: finalized, or not made */
+  clock_box *next, *previous;
 };
 
 enum { CLOCK_ANCHORS = 1 };
@@ -141,7 +157,10 @@ static inline void *desist__test(lua_State *L, int index,
   return NULL;
 }
 
-/* Raises the argument error for a box of another type. */
+/* For messages; may push a value. */
+const char *desist__type_name(lua_State *L, int index);
+/* Raises the argument error. */
+int desist__type_error(lua_State *L, int index, const char *expected);
 void *desist__wrong_type(lua_State *L, int index, const box_type *type);
 
 static inline void *desist__check(lua_State *L, int index,
@@ -160,19 +179,27 @@ host *desist__host_of(lua_State *L); /* upvalue 1 of the module's functions */
 void *desist__new_box(lua_State *L, host *owner, const box_type *type,
                       int metatable, size_t size, int values);
 token_box *desist__new_token(lua_State *L, host *owner, int inputs);
-/* On the token at `token`, which it keeps, and the manual clock at `clock`, 0:
-** none. */
-source_box *desist__new_source(lua_State *L, host *owner, int token, int clock);
+/* On the token at `token`, which it keeps. `timed`: it has room for a clock. */
+source_box *desist__new_source(lua_State *L, host *owner, int token,
+                               bool timed);
+/* Such a source keeps the manual clock that its core is on, if it is one of
+** this state. */
+void desist__keep_clock(lua_State *L, int source);
 /* Take over a reference. */
 void desist__own_token(token_box *box, desist_token *core);
 void desist__own_source(source_box *box, desist_source *core);
+void desist__own_clock(clock_box *box, desist_clock *core);
 
-/* So that it is found by `key`, or by its core object. */
+/* So that it is found by `key`, by its core object (unless another token is),
+** or by its box. */
 void desist__list(lua_State *L, const host *owner, int index, void *key);
 void desist__list_token(lua_State *L, int index);
+void desist__list_box(lua_State *L, int index);
 void desist__list_source(lua_State *L, int index);
 /* Pushes what is listed, or nil. */
-void desist__find(lua_State *L, const host *owner, const void *core);
+void desist__find(lua_State *L, const host *owner, const void *key);
+void desist__find_token(lua_State *L, const host *owner,
+                        const desist_token *core);
 /* Pushes the state's token for a core token, made if need be. */
 void desist__push_token(lua_State *L, host *owner, desist_token *core);
 /* Pushes the token where the cancellation of this one began: nil if this
@@ -180,7 +207,7 @@ void desist__push_token(lua_State *L, host *owner, desist_token *core);
 void desist__find_origin(lua_State *L, int token);
 void desist__push_origin(lua_State *L, int token);
 /* A finished link keeps none of its inputs but the origin of its cancellation,
-** once it is not pinned in them. May raise, changing nothing. */
+** once its callbacks are gone. May raise, changing nothing. */
 void desist__settle_inputs(lua_State *L, int token);
 /* The token and its inputs, transitively: something outside of the state may
 ** lead back to any of them. */
@@ -188,6 +215,7 @@ void desist__list_all(lua_State *L, int token);
 /* The end of a token: the core does not know its registrations any more. */
 void desist__forget_token(token_box *box);
 void desist__forget_source(source_box *box);
+void desist__forget_clock(clock_box *box);
 
 int desist__no_memory(lua_State *L);
 void desist__set_methods(lua_State *L, host *owner, int which,
@@ -202,8 +230,19 @@ void desist__push_pins(lua_State *L, int token);
 bool desist__pin(lua_State *L, int token);
 /* One less. Never raises. */
 void desist__unpin(lua_State *L, int token);
-/* After `armed` or `foreign` changed. May raise when they were set. */
+/* A link is kept by its inputs no more, and does not keep them. Never raises.
+*/
+void desist__leave_inputs(lua_State *L, int token);
+/* If the token is closed: lets go of what was kept for it, and of links that
+** have ended or lost their inputs with it (lua_leave.c). Never raises. */
+void desist__end_token(lua_State *L, int token);
+/* After it was armed, disarmed or closed. May raise where it was not anchored
+** for that before. */
 void desist__update_anchor(lua_State *L, int token);
+/* Before a deadline is armed; sets `foreign`. They may raise, and then have
+** changed nothing. */
+void desist__anchor_armed(lua_State *L, int token);
+void desist__anchor_foreign(lua_State *L, int token);
 
 /* --- Calls into Lua (lua_call.c) --- */
 
@@ -233,9 +272,18 @@ void desist__call_end(desist__call *call);
 void desist__drain(lua_State *L, host *owner, int hint);
 /* Runs one callback that was taken from the inbox. */
 void desist__call_run(const desist__runner *runner, desist__watch *watch);
-/* Error and traceback are on top of the stack: to the handler. Never raises. */
+
+/* --- Errors that nobody called for (lua_report.c) --- */
+
+/* For a protected call, of which the result, an error, is reported then and
+** popped. */
+void desist__push_message_handler(lua_State *L, const host *owner);
+void desist__report_raised(lua_State *L, host *owner, int handler, int status);
+/* Error and traceback are on top of the stack: to the state's handler. Never
+** raises. */
 void desist__report(lua_State *L, host *owner);
 int desist__on_error(lua_State *L);
+void desist__report_open(lua_State *L, host *owner);
 
 /* --- Registrations (lua_registration.c) --- */
 
@@ -243,6 +291,8 @@ int desist__on_error(lua_State *L);
 ** `pins` are its token's. Never raises. */
 void desist__registration_end(lua_State *L, registration_box *box, int index,
                               int pins);
+/* The same, and its token is pinned by it no more. */
+void desist__registration_drop(lua_State *L, registration_box *box, int token);
 void desist__registration_open(lua_State *L, host *owner);
 int desist__token_register(lua_State *L);
 
@@ -252,6 +302,8 @@ int desist__token_register(lua_State *L);
 ** is the default. An object is kept in the token at `token`. */
 desist_reason *desist__to_reason(lua_State *L, host *owner, int index,
                                  int token, desist_kind kind);
+/* Pushes the text of any value, whatever its __tostring does. */
+void desist__push_text(lua_State *L, int index);
 /* Pushes the reason of a cancelled token. */
 void desist__push_reason(lua_State *L, int token);
 
@@ -259,8 +311,8 @@ void desist__push_reason(lua_State *L, int token);
 
 /* Pushes the error of a cancelled token, the same at every call. */
 void desist__push_error(lua_State *L, int token);
-/* Replaces the `count` values on top by one error of kind "callbacks". */
-void desist__collect_errors(lua_State *L, host *owner, int count);
+/* host, any values: gives one error of kind "callbacks". */
+int desist__collect_errors(lua_State *L);
 int desist__is_cancelled_error(lua_State *L);
 int desist__is_timeout(lua_State *L);
 void desist__error_open(lua_State *L, host *owner);

@@ -1,6 +1,6 @@
 /*
 ** lua_call.c: running Lua callbacks, from a cancelling call of this state or
-** from its dispatch, and what becomes of their errors.
+** from its dispatch.
 **
 ** While the core is inside such a call nothing may raise a Lua error: what
 ** could, happens before it, after it, or in a protected call. A callback runs
@@ -32,65 +32,65 @@ void desist__call_begin(desist__call *call, lua_State *L, host *owner,
   owner->calls++;
 }
 
+/* The errors on top of the stack, as one. */
+static void raise_errors(const desist__call *call) {
+  lua_State *L = call->L;
+  int count = call->errors;
+  int first = lua_gettop(L) - count + 1;
+  int i;
+  if (call->stop) lua_error(L);
+  if (lua_checkstack(L, count + 20)) {
+    lua_pushcfunction(L, desist__collect_errors);
+    lua_pushlightuserdata(L, call->owner);
+    for (i = 0; i < count; i++) lua_pushvalue(L, first + i);
+    if (lua_pcall(L, count + 1, 1, 0) == LUA_OK) lua_error(L);
+  } else {
+    lua_pushnil(L);
+  }
+  /* No memory for that: none is lost. */
+  for (i = 0; i < count; i++) {
+    lua_pushvalue(L, first + i);
+    lua_pushnil(L);
+    desist__report(L, call->owner);
+  }
+  if (lua_isnil(L, -1)) desist__no_memory(L);
+  lua_error(L);
+}
+
 void desist__call_end(desist__call *call) {
   lua_State *L = call->L;
   call->owner->calls--;
   desist__drain(L, call->owner, call->hint);
-  if (call->errors > 0 && call->stop) {
-    lua_error(L);
-  } else if (call->errors > 0) {
-    desist__collect_errors(L, call->owner, call->errors);
-    lua_error(L);
-  }
+  if (call->errors > 0) raise_errors(call);
   lua_settop(L, call->base - 1);
+}
+
+/* Pushes a token. False, and nothing pushed: it is about to be finalized, and
+** will come back by that. */
+static bool push_token(lua_State *L, const token_box *box, int hint) {
+  if (hint != 0 && lua_touserdata(L, hint) == box)
+    lua_pushvalue(L, hint);
+  else
+    desist__find(L, box->owner, box);
+  if (!lua_isnil(L, -1)) return true;
+  lua_pop(L, 1);
+  return false;
 }
 
 /* Puts the registration's token and its pins into the slots. */
 static bool select_token(desist__call *call, const token_box *box) {
   lua_State *L = call->L;
-  int token = call->base + CALL_TOKEN;
-  if (lua_touserdata(L, token) == box) return true;
-  if (call->hint != 0 && lua_touserdata(L, call->hint) == box)
-    lua_pushvalue(L, call->hint);
-  else
-    desist__find(L, call->owner, box->core);
-  if (lua_touserdata(L, -1) != box) {
-    lua_pop(L, 1);
-    return false;
-  }
-  lua_replace(L, token);
-  lua_getiuservalue(L, token, TOKEN_PINS);
+  if (lua_touserdata(L, call->base + CALL_TOKEN) == box) return true;
+  if (!push_token(L, box, call->hint)) return false;
+  lua_getiuservalue(L, -1, TOKEN_PINS);
   lua_replace(L, call->base + CALL_PINS);
+  lua_replace(L, call->base + CALL_TOKEN);
   return true;
-}
-
-/* Keeps what a callback raised, which is on top of the stack. */
-static int keep_traceback(lua_State *L) {
-  lua_createtable(L, 2, 0);
-  lua_pushvalue(L, 1);
-  lua_rawseti(L, -2, 1);
-  luaL_traceback(L, L, NULL, 1);
-  lua_rawseti(L, -2, 2);
-  return 1;
-}
-
-static void to_handler(desist__call *call, int status) {
-  lua_State *L = call->L;
-  if (status == LUA_ERRRUN && lua_istable(L, -1)) {
-    lua_rawgeti(L, -1, 1);
-    lua_rawgeti(L, -2, 2);
-    lua_remove(L, -3);
-  } else { /* no memory for a traceback */
-    lua_pushnil(L);
-  }
-  desist__report(L, call->owner);
 }
 
 void desist__call_run(const desist__runner *runner, desist__watch *watch) {
   desist__call *call = (desist__call *)(uintptr_t)runner;
-  registration_box *box =
-      (registration_box *)(void *)((char *)watch -
-                                   offsetof(registration_box, watch));
+  registration_box *box = desist__registration_of(watch);
   lua_State *L = call->L;
   int pins = call->base + CALL_PINS;
   int top = lua_gettop(L);
@@ -101,7 +101,7 @@ void desist__call_run(const desist__runner *runner, desist__watch *watch) {
     desist__watch_later(watch); /* at the next dispatch */
     return;
   }
-  if (call->to_handler) lua_pushcfunction(L, keep_traceback);
+  if (call->to_handler) desist__push_message_handler(L, call->owner);
   lua_rawgeti(L, pins, box->ref);
   index = lua_gettop(L);
   for (i = 0; i <= arguments; i++)
@@ -117,7 +117,7 @@ void desist__call_run(const desist__runner *runner, desist__watch *watch) {
   if (status == LUA_OK) {
     lua_settop(L, top);
   } else if (call->to_handler) {
-    to_handler(call, status);
+    desist__report_raised(L, call->owner, handler, status);
     lua_settop(L, top);
   } else {
     lua_remove(L, index); /* what it raised stays */
@@ -135,83 +135,14 @@ void desist__drain(lua_State *L, host *owner, int hint) {
   desist__watch *watch;
   while (owner->inbox != NULL &&
          (watch = desist__inbox_take_dropped(owner->inbox)) != NULL) {
-    registration_box *box =
-        (registration_box *)(void *)((char *)watch -
-                                     offsetof(registration_box, watch));
-    int top = lua_gettop(L);
+    registration_box *box = desist__registration_of(watch);
     token_box *token = box->token;
-    if (hint != 0 && lua_touserdata(L, hint) == token)
-      lua_pushvalue(L, hint);
-    else
-      desist__find(L, owner, token->core);
-    if (lua_touserdata(L, -1) == token) {
-      lua_getiuservalue(L, top + 1, TOKEN_PINS);
-      lua_rawgeti(L, top + 2, box->ref);
-      desist__registration_end(L, box, top + 3, top + 2);
-      desist__unpin(L, top + 1);
-    }
-    lua_settop(L, top);
-  }
-}
-
-/* --- Errors that nobody called for --- */
-
-/* error, traceback: the default handler. */
-static int report_by_default(lua_State *L) {
-  lua_warning(L, "desist: error in a callback: ", 1);
-  lua_warning(L, luaL_tolstring(L, 1, NULL), lua_isnil(L, 2) ? 0 : 1);
-  if (!lua_isnil(L, 2)) {
-    lua_warning(L, "\n", 1);
-    lua_warning(L, luaL_tolstring(L, 2, NULL), 0);
-  }
-  return 0;
-}
-
-void desist__report(lua_State *L, host *owner) {
-  int top = lua_gettop(L) - 2; /* error, traceback */
-  if (owner->on_error != LUA_NOREF) {
-    lua_rawgeti(L, LUA_REGISTRYINDEX, owner->on_error);
-    lua_pushvalue(L, top + 1);
-    lua_pushvalue(L, top + 2);
-    if (lua_pcall(L, 2, 0, 0) == LUA_OK) {
-      lua_settop(L, top);
-      return;
-    }
-    /* the handler failed: both errors by default */
-    lua_pushcfunction(L, report_by_default);
-    lua_insert(L, -2);
-    lua_pushnil(L);
-    (void)lua_pcall(L, 2, 0, 0);
-  }
-  lua_settop(L, top + 2);
-  lua_pushcfunction(L, report_by_default);
-  lua_insert(L, top + 1);
-  (void)lua_pcall(L, 2, 0, 0);
-  lua_settop(L, top);
-}
-
-int desist__on_error(lua_State *L) {
-  host *owner = desist__host_of(L);
-  int before = owner->on_error;
-  if (!lua_isnoneornil(L, 1) && !lua_isfunction(L, 1) &&
-      !luaL_getmetafield(L, 1, "__call"))
-    return luaL_argerror(L, 1,
-                         lua_pushfstring(L, "function or nil expected, got %s",
-                                         luaL_typename(L, 1)));
-  lua_settop(L, 1);
-  if (before == LUA_NOREF)
-    lua_pushnil(L);
-  else
-    lua_rawgeti(L, LUA_REGISTRYINDEX, before);
-  lua_insert(L, 1); /* the old one below */
-  if (lua_isnil(L, 2)) {
-    owner->on_error = LUA_NOREF;
+    box->dropped = !push_token(L, token, hint);
+    if (box->dropped) continue; /* until the token comes back */
+    desist__registration_drop(L, box, -1);
+    if (token->first == NULL) desist__end_token(L, -1);
     lua_pop(L, 1);
-  } else {
-    owner->on_error = luaL_ref(L, LUA_REGISTRYINDEX);
   }
-  luaL_unref(L, LUA_REGISTRYINDEX, before);
-  return 1;
 }
 
 /* --- Dispatch --- */
@@ -225,15 +156,11 @@ typedef enum outcome { RAN, DROPPED, STUCK } outcome;
 */
 static outcome run_first(lua_State *L, host *owner) {
   desist__watch *watch = desist__inbox_first(owner->inbox);
-  registration_box *box;
+  registration_box *box = desist__registration_of(watch);
   desist__call call;
   int top = lua_gettop(L);
-  box = (registration_box *)(void *)((char *)watch -
-                                     offsetof(registration_box, watch));
   luaL_checkstack(L, owner->most_arguments + 70, NULL);
-  desist__find(L, owner, box->token->core);
-  if (lua_touserdata(L, -1) != box->token) {
-    lua_settop(L, top);
+  if (!push_token(L, box->token, 0)) {
     (void)lua_gc(L, LUA_GCSTEP, 0);
     return STUCK;
   }

@@ -29,11 +29,14 @@ int desist__clock_make(lua_State *L) {
   int64_t start = lua_isnoneornil(L, 1) ? 0 : check_finite(L, 1);
   clock_box *box = (clock_box *)desist__new_box(L, owner, &desist__clock_type,
                                                 CLOCK_META, sizeof *box, 1);
+  desist_clock *core;
   lua_newtable(L);
   lua_setiuservalue(L, -2, CLOCK_ANCHORS);
-  box->core = desist_clock_create(start);
-  if (box->core == NULL) return desist__no_memory(L);
-  desist__list(L, owner, -1, box->core);
+  box->owner = owner;
+  core = desist_clock_create(start);
+  if (core == NULL) return desist__no_memory(L);
+  desist__own_clock(box, core);
+  desist__list(L, owner, -1, core);
   return 1;
 }
 
@@ -78,10 +81,16 @@ static int clock_set(lua_State *L) {
 
 static int clock_gc(lua_State *L) {
   clock_box *box = check(L);
-  desist_clock *core = box->core;
-  box->core = NULL;
-  desist_clock_release(core);
-  desist__drain(L, desist__host_of(L), 0);
+  if (box->core == NULL) return 0;
+  lua_settop(L, 1);
+  desist__forget_clock(box);
+  desist__drain(L, box->owner, 0);
+  lua_getiuservalue(L, 1, CLOCK_ANCHORS);
+  lua_pushnil(L);
+  while (lua_istable(L, 2) && lua_next(L, 2) != 0) {
+    desist__end_token(L, 4); /* nothing else could cancel it, perhaps */
+    lua_pop(L, 1);
+  }
   return 0;
 }
 

@@ -77,6 +77,13 @@ static inline void desist__traceback(lua_State *L, lua_State *of,
 #endif
 
 #if LUA_VERSION_NUM < 503
+
+/* Not to be told: yielding raises then. */
+static inline int lua_isyieldable(lua_State *L) {
+  (void)L;
+  return 1;
+}
+
 static inline int lua_isinteger(lua_State *L, int i) {
   (void)L;
   (void)i;

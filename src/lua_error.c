@@ -57,20 +57,25 @@ void desist__push_error(lua_State *L, int token) {
   desist__push_origin(L, token);
   lua_setfield(L, -2, "origin");
   lua_pop(L, 1);
+  if (lua_getiuservalue(L, token, TOKEN_ERROR) != LUA_TNIL) {
+    lua_remove(L, -2); /* a finalizer has asked meanwhile */
+    return;
+  }
+  lua_pop(L, 1);
   lua_pushvalue(L, -1);
   lua_setiuservalue(L, token, TOKEN_ERROR);
   desist__settle_inputs(L, token);
 }
 
-void desist__collect_errors(lua_State *L, host *owner, int count) {
-  int first = lua_gettop(L) - count + 1;
+int desist__collect_errors(lua_State *L) {
+  int count = lua_gettop(L) - 1;
   int i;
   luaL_checkstack(L, 10, NULL);
-  push_new(L, owner, SEVERAL, "callbacks");
+  push_new(L, (host *)lua_touserdata(L, 1), SEVERAL, "callbacks");
   lua_createtable(L, count, 1);
   for (i = 0; i < count; i++) {
     lua_createtable(L, 0, 1);
-    lua_pushvalue(L, first + i);
+    lua_pushvalue(L, 2 + i);
     lua_setfield(L, -2, "value");
     lua_rawseti(L, -2, i + 1);
   }
@@ -78,8 +83,7 @@ void desist__collect_errors(lua_State *L, host *owner, int count) {
   lua_setfield(L, -2, "n");
   lua_setfield(L, -2, "errors");
   lua_pop(L, 1);
-  lua_insert(L, first);
-  lua_settop(L, first);
+  return 1;
 }
 
 int desist__is_cancelled_error(lua_State *L) {

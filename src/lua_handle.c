@@ -16,7 +16,7 @@ static int push_dead_handle(lua_State *L) {
 static void adopt_token(lua_State *L, host *owner, desist_token *core) {
   token_box *box = (token_box *)lua_touserdata(L, 2);
   desist__own_token(box, core);
-  desist__find(L, owner, core);
+  desist__find_token(L, owner, core);
   if (lua_isnil(L, -1)) {
     lua_pop(L, 1);
     box->foreign = true;
@@ -43,7 +43,7 @@ static int source_from_handle(lua_State *L, host *owner, const char *text) {
   source_box *box;
   lua_settop(L, 1);
   (void)desist__new_token(L, owner, 0);
-  box = desist__new_source(L, owner, 2, 0); /* for now */
+  box = desist__new_source(L, owner, 2, true); /* for now */
   core = desist_source_from_handle(text);
   if (core == NULL) return push_dead_handle(L);
   desist__own_source(box, core);
@@ -57,6 +57,7 @@ static int source_from_handle(lua_State *L, host *owner, const char *text) {
   adopt_token(L, owner, token);
   box->token = (token_box *)lua_touserdata(L, -1);
   lua_setiuservalue(L, 3, SOURCE_TOKEN);
+  desist__keep_clock(L, 3);
   desist__list_source(L, 3);
   lua_settop(L, 3);
   return 1;

@@ -14,9 +14,44 @@ int desist__no_memory(lua_State *L) {
   return luaL_error(L, "not enough memory");
 }
 
+/* --- What is of which type --- */
+
+/* Whether it is one of ours; `name`: only one with that name. */
+static const box_type *type_of(lua_State *L, int index, const char *name) {
+  static const box_type *const types[] = {
+    &desist__source_type, &desist__token_type, &desist__registration_type,
+    &desist__clock_type, &desist__error_type
+  };
+  size_t i;
+  for (i = 0; i < sizeof types / sizeof types[0]; i++)
+    if (name == NULL ? desist__test(L, index, types[i]) != NULL
+                     : strcmp(types[i]->name, name) == 0)
+      return types[i];
+  return NULL;
+}
+
+const char *desist__type_name(lua_State *L, int index) {
+  const box_type *type;
+  index = lua_absindex(L, index);
+  type = type_of(L, index, NULL);
+  if (type != NULL) return type->name;
+  if (luaL_getmetafield(L, index, "__name")) {
+    const char *name =
+        lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+    /* In disguise: what it claims to be would not explain the error. */
+    if (name != NULL && type_of(L, index, name) == NULL) return name;
+  }
+  return luaL_typename(L, index);
+}
+
+int desist__type_error(lua_State *L, int index, const char *expected) {
+  return luaL_argerror(L, index,
+                       lua_pushfstring(L, "%s expected, got %s", expected,
+                                       desist__type_name(L, index)));
+}
+
 void *desist__wrong_type(lua_State *L, int index, const box_type *type) {
-  (void)luaL_checkudata(L, index, type->name);
-  (void)luaL_argerror(L, index, type->name);
+  (void)desist__type_error(L, index, type->name);
   return NULL;
 }
 
@@ -44,22 +79,26 @@ token_box *desist__new_token(lua_State *L, host *owner, int inputs) {
 }
 
 source_box *desist__new_source(lua_State *L, host *owner, int token,
-                               int clock) {
+                               bool timed) {
   source_box *box;
   token = lua_absindex(L, token);
   box = (source_box *)desist__new_box(L, owner, &desist__source_type,
                                       SOURCE_META, sizeof *box,
-                                      clock == 0 ? SOURCE_TOKEN : SOURCE_CLOCK);
+                                      timed ? SOURCE_CLOCK : SOURCE_TOKEN);
   box->owner = owner;
   box->token = (token_box *)lua_touserdata(L, token);
-  if (clock != 0) {
-    box->token->clock = ((clock_box *)lua_touserdata(L, clock))->core;
-    lua_pushvalue(L, clock);
-    lua_setiuservalue(L, -2, SOURCE_CLOCK);
-  }
   lua_pushvalue(L, token);
   lua_setiuservalue(L, -2, SOURCE_TOKEN);
   return box;
+}
+
+void desist__keep_clock(lua_State *L, int source) {
+  const source_box *box = (source_box *)lua_touserdata(L, source);
+  token_box *token = box->token;
+  token->clock = desist__manual_clock(token->core);
+  if (token->clock == NULL) return;
+  desist__find(L, box->owner, token->clock);
+  lua_setiuservalue(L, source, SOURCE_CLOCK);
 }
 
 void desist__own_token(token_box *box, desist_token *core) {
@@ -76,6 +115,14 @@ void desist__own_source(source_box *box, desist_source *core) {
   box->next = owner->sources;
   if (box->next != NULL) box->next->previous = box;
   owner->sources = box;
+}
+
+void desist__own_clock(clock_box *box, desist_clock *core) {
+  host *owner = box->owner;
+  box->core = core;
+  box->next = owner->clocks;
+  if (box->next != NULL) box->next->previous = box;
+  owner->clocks = box;
 }
 
 void desist__forget_token(token_box *box) {
@@ -108,6 +155,18 @@ void desist__forget_source(source_box *box) {
   desist_source_detach(core);
 }
 
+void desist__forget_clock(clock_box *box) {
+  desist_clock *core = box->core;
+  if (core == NULL) return;
+  if (box->next != NULL) box->next->previous = box->previous;
+  if (box->previous != NULL)
+    box->previous->next = box->next;
+  else
+    box->owner->clocks = box->next;
+  box->core = NULL;
+  desist_clock_release(core);
+}
+
 /* --- Finding them --- */
 
 /* `key` -> the object at `index`, weakly. */
@@ -122,8 +181,20 @@ void desist__list(lua_State *L, const host *owner, int index, void *key) {
 void desist__list_token(lua_State *L, int index) {
   token_box *box = (token_box *)lua_touserdata(L, index);
   if (box->listed || box->core == NULL) return;
-  desist__list(L, box->owner, index, box->core);
-  box->listed = true;
+  index = lua_absindex(L, index);
+  desist__find_token(L, box->owner, box->core);
+  if (lua_isnil(L, -1)) {
+    desist__list(L, box->owner, index, box->core);
+    box->listed = true;
+  }
+  lua_pop(L, 1);
+}
+
+void desist__list_box(lua_State *L, int index) {
+  token_box *box = (token_box *)lua_touserdata(L, index);
+  if (box->known) return;
+  desist__list(L, box->owner, index, box);
+  box->known = true;
 }
 
 void desist__list_source(lua_State *L, int index) {
@@ -131,19 +202,30 @@ void desist__list_source(lua_State *L, int index) {
   desist__list(L, box->owner, index, (char *)box->core + 1);
 }
 
-void desist__find(lua_State *L, const host *owner, const void *core) {
+void desist__find(lua_State *L, const host *owner, const void *key) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, owner->objects);
-  lua_rawgetp(L, -1, core);
+  lua_rawgetp(L, -1, key);
   lua_remove(L, -2);
 }
 
-void desist__push_token(lua_State *L, host *owner, desist_token *core) {
+void desist__find_token(lua_State *L, const host *owner,
+                        const desist_token *core) {
+  const token_box *box;
   desist__find(L, owner, core);
+  box = (const token_box *)lua_touserdata(L, -1);
+  if (box != NULL && box->core != core) { /* finalized by hand */
+    lua_pop(L, 1);
+    lua_pushnil(L);
+  }
+}
+
+void desist__push_token(lua_State *L, host *owner, desist_token *core) {
+  desist__find_token(L, owner, core);
   if (lua_isnil(L, -1)) {
     token_box *box;
     lua_pop(L, 1);
     box = desist__new_token(L, owner, 0);
-    desist__find(L, owner, core); /* a finalizer may have been here */
+    desist__find_token(L, owner, core); /* a finalizer may have been here */
     if (!lua_isnil(L, -1)) {
       lua_remove(L, -2);
       return;

@@ -25,7 +25,7 @@ static const char *name_option(lua_State *L, int index) {
     if (lua_type(L, -1) != LUA_TSTRING)
       luaL_argerror(L, index,
                     lua_pushfstring(L, "option 'name': string expected, got %s",
-                                    luaL_typename(L, -1)));
+                                    desist__type_name(L, -1)));
     name = lua_tostring(L, -1);
   }
   return name; /* it stays on the stack */
@@ -39,7 +39,7 @@ static clock_box *clock_option(lua_State *L, int index) {
   if (clock == NULL)
     luaL_argerror(L, index,
                   lua_pushfstring(L, "option 'clock': clock expected, got %s",
-                                  luaL_typename(L, -1)));
+                                  desist__type_name(L, -1)));
   return clock;
 }
 
@@ -56,9 +56,10 @@ int desist__source_make(lua_State *L) {
   }
   lua_settop(L, 3); /* options, name, clock */
   (void)desist__new_token(L, owner, 0);
-  box = desist__new_source(L, owner, 4, clock == NULL ? 0 : 3);
+  box = desist__new_source(L, owner, 4, clock != NULL);
   desist__fill(L, 4, 5,
                desist_source_create_on(clock == NULL ? NULL : clock->core));
+  if (clock != NULL) desist__keep_clock(L, 5);
   if (name != NULL && !desist_source_set_name(box->core, name))
     desist__no_memory(L);
   return 1;
@@ -70,11 +71,10 @@ int desist__after(lua_State *L) {
   source_box *box;
   lua_settop(L, 1);
   (void)desist__new_token(L, owner, 0);
-  box = desist__new_source(L, owner, 2, 0);
+  box = desist__new_source(L, owner, 2, false);
   desist__fill(L, 2, 3, desist_source_create());
   if (!desist_source_cancel_after(box->core, time))
     return luaL_error(L, "cannot arm a deadline: no thread or no memory");
-  box->token->armed = desist__is_armed(box->token->core);
   return 1;
 }
 
@@ -85,7 +85,7 @@ int desist__cancelled_token(lua_State *L) {
   desist_reason *reason;
   lua_settop(L, 1);
   (void)desist__new_token(L, owner, 0);
-  box = desist__new_source(L, owner, 2, 0);
+  box = desist__new_source(L, owner, 2, false);
   desist__fill(L, 2, 3, desist_source_create());
   desist__list_token(L, 2);
   reason = desist__to_reason(L, owner, 1, 2, DESIST_KIND_CANCELLED);
@@ -126,27 +126,10 @@ static int gather(lua_State *L, bool all) {
   return kept;
 }
 
-/* Pushes the manual clock that all of them are on. Its index; 0, and nothing
-** pushed: there is none. */
-static int push_shared_clock(lua_State *L, const host *owner, int count) {
-  desist_clock *clock = NULL;
-  int i;
-  for (i = 1; i <= count; i++) {
-    const token_box *box = (const token_box *)lua_touserdata(L, i);
-    if (box->core == NULL) continue;
-    if (box->clock == NULL || (clock != NULL && box->clock != clock)) return 0;
-    clock = box->clock;
-  }
-  if (clock == NULL) return 0;
-  desist__find(L, owner, clock);
-  if (!lua_isnil(L, -1)) return lua_gettop(L);
-  lua_pop(L, 1);
-  return 0;
-}
-
 static int make_link(lua_State *L, bool all) {
   host *owner = desist__host_of(L);
-  int count, i, clock, token, kept;
+  int count, i, token;
+  bool timed = false; /* its clock is one of its inputs' */
   desist_token **inputs;
   if (all && lua_gettop(L) == 0)
     return luaL_argerror(L, 1, "desist.token expected, got no value");
@@ -155,26 +138,22 @@ static int make_link(lua_State *L, bool all) {
   luaL_checkstack(L, 12, NULL);
   inputs = (desist_token **)lua_newuserdatauv(
       L, (size_t)(count + 1) * sizeof *inputs, 0);
-  clock = push_shared_clock(L, owner, count);
-  kept = count;
-  for (i = 0; i < count; i++)
-    if (all && !desist_token_can_be_cancelled(
-                   ((token_box *)lua_touserdata(L, i + 1))->core))
-      kept = 0; /* of ALL: the others cannot cancel it either */
-  (void)desist__new_token(L, owner, kept);
+  (void)desist__new_token(L, owner, count);
   token = lua_gettop(L);
   for (i = 0; i < count; i++) {
-    inputs[i] = ((token_box *)lua_touserdata(L, i + 1))->core;
-    if (kept == 0) continue;
+    const token_box *input = (const token_box *)lua_touserdata(L, i + 1);
+    inputs[i] = input->core;
+    if (input->clock != NULL) timed = true;
     lua_pushvalue(L, i + 1);
     lua_setiuservalue(L, token, TOKEN_INPUTS + i);
   }
-  (void)desist__new_source(L, owner, token, clock);
+  (void)desist__new_source(L, owner, token, timed);
   desist__fill(
       L, token, token + 1,
       desist_source_create_linked(inputs, (size_t)count,
                                   all ? DESIST_LINK_ALL : DESIST_LINK_ANY));
-  desist__settle_inputs(L, token);
+  if (timed) desist__keep_clock(L, token + 1);
+  desist__settle_inputs(L, token); /* some may have ended meanwhile */
   return 1;
 }
 
@@ -206,7 +185,7 @@ int desist__signal(lua_State *L) {
                                            name));
   }
   (void)desist__new_token(L, owner, 0);
-  (void)desist__new_source(L, owner, count + 1, 0);
+  (void)desist__new_source(L, owner, count + 1, false);
   core = desist_source_create_signals(numbers, (size_t)count);
   if (core == NULL)
     return luaL_error(L, "cannot catch signals: %s", strerror(errno));

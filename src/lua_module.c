@@ -18,6 +18,7 @@ static int host_gc(lua_State *L) {
   desist__inbox *inbox = owner->inbox;
   while (owner->sources != NULL) desist__forget_source(owner->sources);
   while (owner->tokens != NULL) desist__forget_token(owner->tokens);
+  while (owner->clocks != NULL) desist__forget_clock(owner->clocks);
   owner->inbox = NULL;
   if (inbox != NULL) desist__inbox_close(inbox);
   return 0;
@@ -26,7 +27,6 @@ static int host_gc(lua_State *L) {
 static host *new_host(lua_State *L) {
   host *owner = (host *)lua_newuserdatauv(L, sizeof *owner, 0);
   memset(owner, 0, sizeof *owner);
-  owner->on_error = LUA_NOREF;
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, host_gc);
   lua_setfield(L, -2, "__gc");
@@ -84,6 +84,7 @@ int luaopen_desist_core(lua_State *L) {
   desist__registration_open(L, owner);
   desist__clock_open(L, owner);
   desist__error_open(L, owner);
+  desist__report_open(L, owner);
   push_functions(L, owner);
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &module_key);

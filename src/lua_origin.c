@@ -40,15 +40,19 @@ static void go_up(lua_State *L, int token, const desist_token *wanted,
   append(L, &count);
   for (at = 1; at <= count; at++) {
     const token_box *box;
-    int i;
+    int i, inputs;
     lua_rawgeti(L, base, (int)at);
     box = (const token_box *)lua_touserdata(L, -1);
     if (wanted != NULL && box->core == wanted) {
       lua_replace(L, base);
       return;
     }
-    if (list) desist__list_token(L, -1);
-    for (i = 0; i < box->inputs; i++) {
+    if (list) {
+      desist__list_token(L, -1);
+      desist__list_box(L, -1);
+    }
+    inputs = box->settled ? 1 : box->inputs;
+    for (i = 0; i < inputs; i++) {
       lua_pushvalue(L, base);
       if (lua_getiuservalue(L, base + 1, TOKEN_INPUTS + i) != LUA_TNIL)
         append(L, &count);
@@ -78,23 +82,18 @@ void desist__push_origin(lua_State *L, int token) {
 
 void desist__settle_inputs(lua_State *L, int token) {
   token_box *box = (token_box *)lua_touserdata(L, token);
-  int i;
-  if (box->inputs == 0 || box->settled || box->pins != 0) return;
+  if (box->inputs == 0) return;
   token = lua_absindex(L, token);
-  if (desist_token_is_cancelled(box->core) &&
-      desist_token_origin(box->core) != box->core)
-    desist__push_origin(L, token);
-  else if (!desist_token_can_be_cancelled(box->core) ||
-           desist_token_is_cancelled(box->core))
-    lua_pushnil(L);
-  else
-    return;
-  lua_setiuservalue(L, token, TOKEN_INPUTS);
-  for (i = 1; i < box->inputs; i++) {
-    lua_pushnil(L);
-    lua_setiuservalue(L, token, TOKEN_INPUTS + i);
+  if (!desist_token_is_cancelled(box->core)) {
+    if (desist__lost_inputs(box->core)) desist__leave_inputs(L, token);
+  } else if (box->first == NULL) {
+    bool own = desist_token_origin(box->core) == box->core;
+    if (!own) desist__push_origin(L, token);
+    desist__leave_inputs(L, token);
+    if (own) return;
+    lua_setiuservalue(L, token, TOKEN_INPUTS);
+    box->settled = true;
   }
-  box->settled = true;
 }
 
 void desist__list_all(lua_State *L, int token) {

@@ -5,7 +5,8 @@
 ** A token with its first pin is entered in the pins of its inputs, which are
 ** pinned by that in turn, up to where the cancellation can come from; there it
 ** is anchored. First all entries are made, which may run out of memory and is
-** undone then; after that only counters change.
+** undone then; after that only counters change. Of two calls the inner one (of
+** a finalizer) does not rely on what the outer has entered.
 **
 ** The stack serves as the list of tokens still to be visited: chains of links
 ** need no depth, and each token is visited once.
@@ -29,13 +30,26 @@ void desist__push_pins(lua_State *L, int token) {
 
 /* --- Anchors --- */
 
-static bool wants_anchor(const token_box *box) {
-  return box->core != NULL && (box->armed || box->foreign) &&
-         !desist__is_closed(box->core);
+enum { NOWHERE, IN_REGISTRY, IN_CLOCK }; /* token_box.anchored */
+
+/* Where a token with pins belongs if it is armed, or foreign. */
+static int place_for(const token_box *box, bool armed, bool foreign) {
+  if ((!armed && !foreign) || box->core == NULL || desist__is_closed(box->core))
+    return NOWHERE;
+  return foreign || box->clock == NULL ? IN_REGISTRY : IN_CLOCK;
 }
 
-/* Pushes the anchors of the token's manual clock, or nil. */
-static void push_clock_anchors(lua_State *L, const token_box *box) {
+static int place_of(const token_box *box) {
+  bool armed = box->core != NULL && desist__is_armed(box->core);
+  return place_for(box, armed, box->foreign);
+}
+
+/* Pushes the table of that place, or nil: the clock is gone. */
+static void push_anchors(lua_State *L, const token_box *box, int place) {
+  if (place == IN_REGISTRY) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, box->owner->anchors);
+    return;
+  }
   desist__find(L, box->owner, box->clock);
   if (!lua_isnil(L, -1)) {
     lua_getiuservalue(L, -1, CLOCK_ANCHORS);
@@ -43,77 +57,91 @@ static void push_clock_anchors(lua_State *L, const token_box *box) {
   }
 }
 
-/* Pushes the table the token is anchored in, or nil: its clock is gone. */
-static void push_anchors(lua_State *L, const token_box *box) {
-  if (box->clock != NULL && box->armed && !box->foreign)
-    push_clock_anchors(L, box);
-  else
-    lua_rawgeti(L, LUA_REGISTRYINDEX, box->owner->anchors);
-}
-
-/* Listed too: who cancels it from outside knows the core object only. */
-static void anchor(lua_State *L, int index, token_box *box) {
+/* Its registrations find it: of who cancels it from outside only they come. */
+static void anchor(lua_State *L, int index, const token_box *box, int place) {
   index = lua_absindex(L, index);
-  desist__list_token(L, index);
-  push_anchors(L, box);
+  desist__list_box(L, index);
+  if (place == box->anchored) return;
+  push_anchors(L, box, place);
   if (!lua_isnil(L, -1)) {
     lua_pushvalue(L, index);
-    lua_rawsetp(L, -2, box->core);
+    lua_rawsetp(L, -2, box);
   }
   lua_pop(L, 1);
-  box->anchored = true;
 }
 
-/* From the table on top, which is popped, if it is one. */
-static void remove_from(lua_State *L, const void *key) {
-  if (lua_istable(L, -1)) {
-    lua_rawgetp(L, -1, key);
+static void remove_anchor(lua_State *L, const token_box *box, int place) {
+  push_anchors(L, box, place);
+  if (!lua_isnil(L, -1)) {
+    lua_rawgetp(L, -1, box);
     if (!lua_isnil(L, -1)) {
       lua_pushnil(L);
-      lua_rawsetp(L, -3, key);
+      lua_rawsetp(L, -3, box);
     }
     lua_pop(L, 1);
   }
   lua_pop(L, 1);
 }
 
+/* First there, then not here: where memory runs out, nothing has changed. */
+static void move_anchor(lua_State *L, int index, token_box *box, int place) {
+  int before;
+  if (place != NOWHERE) anchor(L, index, box, place);
+  before = box->anchored;
+  box->anchored = (uint8_t)place;
+  if (before != NOWHERE && before != place) remove_anchor(L, box, before);
+}
+
 static void let_go(lua_State *L, token_box *box) {
-  if (!box->anchored) return;
-  box->anchored = false;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, box->owner->anchors);
-  remove_from(L, box->core);
-  if (box->clock != NULL) {
-    push_clock_anchors(L, box);
-    remove_from(L, box->core);
-  }
+  box->owner->pin_calls++; /* who is entering begins anew */
+  if (box->anchored != NOWHERE) move_anchor(L, 0, box, NOWHERE);
 }
 
 void desist__update_anchor(lua_State *L, int token) {
   token_box *box = (token_box *)lua_touserdata(L, token);
-  let_go(L, box);
-  if (box->pins != 0 && wants_anchor(box)) anchor(L, token, box);
+  box->owner->pin_calls++;
+  move_anchor(L, token, box, box->pins == 0 ? NOWHERE : place_of(box));
+}
+
+void desist__anchor_armed(lua_State *L, int token) {
+  token_box *box = (token_box *)lua_touserdata(L, token);
+  if (box->pins != 0)
+    move_anchor(L, token, box, place_for(box, true, box->foreign));
+}
+
+void desist__anchor_foreign(lua_State *L, int token) {
+  token_box *box = (token_box *)lua_touserdata(L, token);
+  box->owner->pin_calls++;
+  if (box->pins != 0) move_anchor(L, token, box, place_for(box, false, true));
+  box->foreign = true;
 }
 
 /* --- Pins --- */
 
 enum { ENTER, UNDO, COUNT_UP, COUNT_DOWN };
 
-/* Whether the visit goes on to the inputs. */
-static bool visit(lua_State *L, int index, token_box *box, int what) {
+/*
+** Whether the visit goes on to the inputs. `call` is the number of the call
+** that enters; of the first one of those which it undoes.
+*/
+static bool visit(lua_State *L, int index, token_box *box, int what,
+                  uint64_t call) {
   switch (what) {
   case ENTER:
-    if (box->pins != 0 || box->reserved) return false;
-    box->reserved = true;
-    desist__list_token(L, index);
-    if (wants_anchor(box)) anchor(L, index, box);
+    if (box->pins != 0 || box->reserved == call) return false;
+    box->reserved = call;
+    if (box->inputs != 0 && desist__lost_inputs(box->core))
+      desist__leave_inputs(L, index);
+    desist__list_box(L, index);
+    move_anchor(L, index, box, place_of(box));
     return true;
   case UNDO:
-    if (!box->reserved) return false;
-    box->reserved = false;
+    if (box->pins != 0 || box->reserved < call) return false;
+    box->reserved = 0;
     let_go(L, box);
     return true;
   case COUNT_UP:
-    box->reserved = false;
+    box->reserved = 0;
     return box->pins++ == 0;
   default:
     if (--box->pins != 0) return false;
@@ -146,15 +174,16 @@ static void set_entry(lua_State *L, int token, int what) {
 }
 
 /* The token on top of the stack, and what that makes of its inputs. */
-static void walk(lua_State *L, int what) {
+static void walk(lua_State *L, int what, uint64_t call) {
   int base = lua_gettop(L) - 1;
   while (lua_gettop(L) > base) {
     int at = lua_gettop(L);
     token_box *box = (token_box *)lua_touserdata(L, at);
-    if (box != NULL && visit(L, at, box, what)) {
+    if (box != NULL && visit(L, at, box, what, call)) {
       int i;
-      /* Where there is no room, an entry is left behind, which keeps a token
-      ** longer: but ENTER, which comes first, made that room. */
+      /* ENTER comes first, and makes room for the others. Should the stack have
+      ** shrunk since, and not grow: COUNT_DOWN goes no further up, and what is
+      ** below stays pinned there until those inputs end. Nothing is lost. */
       if (!lua_checkstack(L, box->inputs + 8)) {
         if (what == ENTER) luaL_error(L, "stack overflow");
         lua_settop(L, at - 1);
@@ -173,28 +202,60 @@ static void walk(lua_State *L, int what) {
 }
 
 static int enter(lua_State *L) {
-  walk(L, ENTER);
+  walk(L, ENTER, (uint64_t)lua_tointeger(L, 1));
   return 0;
+}
+
+/*
+** A finalizer that runs while this one enters may pin and unpin what it likes:
+** then all is entered once more, until nothing has come in between.
+*/
+static bool enter_all(lua_State *L, int token) {
+  host *owner = ((token_box *)lua_touserdata(L, token))->owner;
+  uint64_t first = owner->pin_calls + 1;
+  uint64_t call;
+  do {
+    call = ++owner->pin_calls;
+    lua_pushcfunction(L, enter);
+    lua_pushinteger(L, (lua_Integer)call);
+    lua_pushvalue(L, token);
+    if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
+      lua_pushvalue(L, token);
+      walk(L, UNDO, first);
+      return false;
+    }
+  } while (owner->pin_calls != call);
+  return true;
 }
 
 bool desist__pin(lua_State *L, int token) {
   token_box *box = (token_box *)lua_touserdata(L, token);
-  if (box->pins == 0 && (box->inputs != 0 || wants_anchor(box))) {
-    token = lua_absindex(L, token);
-    luaL_checkstack(L, 16, NULL);
-    lua_pushcfunction(L, enter);
-    lua_pushvalue(L, token);
-    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
-      lua_pushvalue(L, token);
-      walk(L, UNDO);
-      return false;
-    }
-    lua_pushvalue(L, token);
-    walk(L, COUNT_UP);
-  } else {
+  if (box->pins != 0 || (box->inputs == 0 && place_of(box) == NOWHERE)) {
     box->pins++;
+    return true;
   }
+  token = lua_absindex(L, token);
+  luaL_checkstack(L, 16, NULL);
+  if (!enter_all(L, token)) return false;
+  lua_pushvalue(L, token);
+  walk(L, COUNT_UP, 0);
   return true;
+}
+
+void desist__leave_inputs(lua_State *L, int token) {
+  token_box *box = (token_box *)lua_touserdata(L, token);
+  int i, count = box->inputs;
+  token = lua_absindex(L, token);
+  box->inputs = 0;
+  for (i = 0; i < count; i++) {
+    if (lua_getiuservalue(L, token, TOKEN_INPUTS + i) != LUA_TNIL) {
+      if (box->pins != 0 || box->reserved != 0) set_entry(L, token, UNDO);
+      if (box->pins != 0) desist__unpin(L, -1);
+      lua_pushnil(L);
+      lua_setiuservalue(L, token, TOKEN_INPUTS + i);
+    }
+    lua_pop(L, 1);
+  }
 }
 
 void desist__unpin(lua_State *L, int token) {
@@ -203,6 +264,6 @@ void desist__unpin(lua_State *L, int token) {
     if (--box->pins == 0) let_go(L, box);
   } else {
     lua_pushvalue(L, token);
-    walk(L, COUNT_DOWN);
+    walk(L, COUNT_DOWN, 0);
   }
 }

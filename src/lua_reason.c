@@ -24,6 +24,16 @@ static int to_text(lua_State *L) {
   return 1;
 }
 
+void desist__push_text(lua_State *L, int index) {
+  index = lua_absindex(L, index);
+  lua_pushcfunction(L, to_text);
+  lua_pushvalue(L, index);
+  if (lua_pcall(L, 1, 1, 0) == LUA_OK && lua_type(L, -1) == LUA_TSTRING) return;
+  lua_pop(L, 1);
+  lua_pushfstring(L, "%s: %p", luaL_typename(L, index),
+                  lua_topointer(L, index));
+}
+
 desist_reason *desist__to_reason(lua_State *L, host *owner, int index,
                                  int token, desist_kind kind) {
   desist__value value;
@@ -57,13 +67,7 @@ desist_reason *desist__to_reason(lua_State *L, host *owner, int index,
     value.as.owner = owner;
     break;
   }
-  lua_pushcfunction(L, to_text);
-  lua_pushvalue(L, index);
-  if (lua_pcall(L, 1, 1, 0) != LUA_OK || lua_type(L, -1) != LUA_TSTRING) {
-    lua_pop(L, 1);
-    lua_pushfstring(L, "%s: %p", luaL_typename(L, index),
-                    lua_topointer(L, index));
-  }
+  desist__push_text(L, index);
   text = lua_tolstring(L, -1, &length);
   reason = make(L, kind, text, length, &value);
   lua_pop(L, 1);
@@ -83,7 +87,7 @@ static bool push_object(lua_State *L, int token, const token_box *box) {
   desist__find_origin(L, token);
   if (lua_isnil(L, -1)) {
     lua_pop(L, 1);
-    desist__find(L, box->owner, desist_token_origin(box->core));
+    desist__find_token(L, box->owner, desist_token_origin(box->core));
   }
   if (lua_isnil(L, -1)) {
     lua_pop(L, 1);

@@ -47,6 +47,15 @@ void desist__registration_end(lua_State *L, registration_box *box, int index,
   release_values(L, box, index);
 }
 
+void desist__registration_drop(lua_State *L, registration_box *box, int token) {
+  token = lua_absindex(L, token);
+  lua_getiuservalue(L, token, TOKEN_PINS);
+  lua_rawgeti(L, -1, box->ref);
+  desist__registration_end(L, box, lua_gettop(L), lua_gettop(L) - 1);
+  lua_pop(L, 2);
+  desist__unpin(L, token);
+}
+
 /* --- token:register(callback, ...) --- */
 
 static void check_callable(lua_State *L, int index) {
@@ -55,9 +64,7 @@ static void check_callable(lua_State *L, int index) {
     lua_pop(L, 1);
     return;
   }
-  luaL_argerror(
-      L, index,
-      lua_pushfstring(L, "function expected, got %s", luaL_typename(L, index)));
+  (void)desist__type_error(L, index, "function");
 }
 
 /* Calls it here: callback and arguments are on the stack from 2 on. The
@@ -121,10 +128,7 @@ int desist__token_register(lua_State *L) {
   }
   /* another thread was faster */
   link_to_token(box);
-  lua_getiuservalue(L, 1, TOKEN_PINS);
-  desist__registration_end(L, box, index, index + 1);
-  desist__unpin(L, 1);
-  lua_settop(L, index);
+  desist__registration_drop(L, box, 1);
   return desist_token_is_cancelled(token->core) ? run_now(L, arguments) : 1;
 }
 
@@ -152,9 +156,13 @@ static int registration_close(lua_State *L) {
   return 0;
 }
 
+/* What was queued is dropped once the source is closed, by anybody. */
+static bool is_active(const registration_box *box) {
+  return box->active && !desist__is_closed(box->token->core);
+}
+
 static int registration_is_active(lua_State *L) {
-  const registration_box *box = check(L);
-  lua_pushboolean(L, box->active && !desist__is_closed(box->token->core));
+  lua_pushboolean(L, is_active(check(L)));
   return 1;
 }
 
@@ -167,7 +175,7 @@ static int registration_token(lua_State *L) {
 static int registration_tostring(lua_State *L) {
   const registration_box *box = check(L);
   lua_pushfstring(L, "desist.registration: %p (%s)", (const void *)box,
-                  box->active ? "active" : "inactive");
+                  is_active(box) ? "active" : "inactive");
   return 1;
 }
 

@@ -96,6 +96,12 @@ int desist__source_fail(lua_State *L) {
   return cancel(L, DESIST_KIND_FAILURE, false);
 }
 
+/* The token's callbacks come by the inbox. */
+static int become_foreign(lua_State *L) {
+  desist__anchor_foreign(L, 1);
+  return 0;
+}
+
 static int source_cancel_async(lua_State *L) {
   source_box *box = check(L);
   desist_reason *reason;
@@ -103,24 +109,18 @@ static int source_cancel_async(lua_State *L) {
   lua_settop(L, 2);
   if (!is_over(box)) {
     (void)push_token(L);
-    desist__list_token(L, 3);
-    box->token->foreign = true; /* its callbacks come by the inbox */
-    desist__update_anchor(L, 3);
     reason = desist__to_reason(L, box->owner, 2, 3, DESIST_KIND_CANCELLED);
+    lua_pushcfunction(L, become_foreign);
+    lua_pushvalue(L, 3);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+      desist_reason_release(reason);
+      return lua_error(L);
+    }
     result = desist_source_cancel(box->core, reason);
     desist_reason_release(reason);
   }
   lua_pushboolean(L, result);
   return 1;
-}
-
-/* After the deadline was armed or disarmed. */
-static void note_armed(lua_State *L, source_box *box, bool armed) {
-  if (box->token->armed == armed) return;
-  box->token->armed = armed;
-  (void)push_token(L);
-  desist__update_anchor(L, -1);
-  lua_pop(L, 1);
 }
 
 static int arm(lua_State *L, bool absolute, int64_t time) {
@@ -132,17 +132,16 @@ static int arm(lua_State *L, bool absolute, int64_t time) {
     lua_pushboolean(L, 0);
     return 1;
   }
+  lua_settop(L, 2);
   (void)push_token(L);
-  desist__list_token(L, -1);
-  if (time != DESIST_NEVER) note_armed(L, box, true);
+  if (time != DESIST_NEVER) desist__anchor_armed(L, 3);
   lua_pushliteral(L, "deadline exceeded");
-  desist__call_begin(&call, L, box->owner, lua_gettop(L) - 1);
+  desist__call_begin(&call, L, box->owner, 3);
   call.to_handler = true;
   result = absolute ? desist__cancel_at(core, time, &call.runner)
                     : desist__cancel_after(core, time, &call.runner);
   desist__call_end(&call);
-  note_armed(L, box,
-             box->core != NULL && desist__is_armed(desist_source_token(core)));
+  desist__update_anchor(L, 3);
   if (!result && !is_over(box))
     return luaL_error(L, "cannot arm a deadline: no thread or no memory");
   lua_pushboolean(L, result);
@@ -165,7 +164,7 @@ static int source_try_reset(lua_State *L) {
   lua_settop(L, 1);
   (void)push_token(L);
   desist__drain(L, box->owner, 2);
-  if (result) note_armed(L, box, false);
+  desist__update_anchor(L, 2);
   lua_pushboolean(L, result);
   return 1;
 }
@@ -182,13 +181,9 @@ static int source_close(lua_State *L) {
     while (token->first != NULL) {
       registration_box *registration = token->first;
       (void)desist__watch_remove(&registration->watch);
-      lua_getiuservalue(L, 2, TOKEN_PINS);
-      lua_rawgeti(L, 3, registration->ref);
-      desist__registration_end(L, registration, 4, 3);
-      desist__unpin(L, 2);
-      lua_settop(L, 2);
+      desist__registration_drop(L, registration, 2);
     }
-    note_armed(L, box, false);
+    desist__end_token(L, 2);
     desist__settle_inputs(L, 2);
   }
   return 0;
@@ -207,11 +202,12 @@ static int source_gc(lua_State *L) {
   desist__forget_source(box);
   (void)push_token(L);
   desist__drain(L, box->owner, 2);
-  if (token != NULL && token->core != NULL && !desist__is_closed(token->core) &&
-      desist__has_handles(token->core)) {
-    token->foreign = true;
-    token->listed = false; /* weak entries go before finalizers run */
-    desist__update_anchor(L, 2);
+  if (token == NULL || token->core == NULL) return 0;
+  if (desist__is_closed(token->core)) {
+    desist__end_token(L, 2);
+  } else if (desist__has_handles(token->core)) {
+    token->known = false; /* weak entries go before finalizers run */
+    desist__anchor_foreign(L, 2);
   }
   return 0;
 }

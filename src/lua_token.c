@@ -23,7 +23,7 @@ static int token_can_be_cancelled(lua_State *L) {
 static int token_reason(lua_State *L) {
   (void)check(L);
   desist__push_reason(L, 1);
-  desist__settle_inputs(L, 1);
+  if (!lua_isnil(L, -1)) desist__settle_inputs(L, 1);
   return 1;
 }
 
@@ -142,12 +142,24 @@ int desist__token_wait(lua_State *L) {
 
 /* --- The rest --- */
 
+/* What was dropped while the token was about to be finalized. */
+static void end_dropped(lua_State *L, token_box *box) {
+  registration_box *registration = box->first;
+  while (registration != NULL) {
+    registration_box *next = registration->next;
+    if (registration->dropped) desist__registration_drop(L, registration, 1);
+    registration = next;
+  }
+}
+
 /* Anchors a token that is about to be finalized though callbacks may come. */
 static int resurrect(lua_State *L) {
   token_box *box = (token_box *)lua_touserdata(L, 1);
-  box->listed = false; /* weak entries go before finalizers run */
-  box->foreign = true;
-  desist__update_anchor(L, 1);
+  bool listed = box->listed;
+  end_dropped(L, box);
+  box->listed = box->known = false; /* weak entries go before finalizers run */
+  if (listed) desist__list_token(L, 1);
+  desist__anchor_foreign(L, 1);
   lua_getmetatable(L, 1);
   lua_setmetatable(L, 1); /* to be finalized again */
   return 0;

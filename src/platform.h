@@ -4,7 +4,7 @@
 ** One small file each implements it: platform_threads.c, platform_clock.c,
 ** platform_event.c, platform_signal.c. Another system is four other files.
 ** With DESIST_NO_THREADS mutexes and conditions do nothing and there are no
-** threads, no signals and no fork handlers.
+** threads and no fork handlers; signals are looked for by polls and waits.
 */
 #ifndef DESIST_PLATFORM_H
 #define DESIST_PLATFORM_H
@@ -78,17 +78,20 @@ uintptr_t desist__thread_self(void);
 void desist__relax(unsigned turn);
 
 /* What a signal handler may ring to wake a thread. */
-#if !defined(DESIST_NO_THREADS)
+#if defined(DESIST_NO_THREADS)
+typedef int desist__bell;
+/* Until it has been rung since init, any signal came, or the moment has. */
+void desist__bell_wait_until(desist__bell *bell, int64_t time);
+#else
 typedef sem_t desist__bell;
-void desist__bell_init(desist__bell *bell);
-void desist__bell_ring(desist__bell *bell); /* async-signal-safe */
 void desist__bell_wait(desist__bell *bell);
 #endif
+void desist__bell_init(desist__bell *bell);
+void desist__bell_ring(desist__bell *bell); /* async-signal-safe */
 
 /* --- Clock and chance (platform_clock.c) --- */
 
 int64_t desist__clock_monotonic(void);
-void desist__sleep_until(int64_t time);
 /* False: none to be had. */
 bool desist__random(void *bytes, size_t size);
 
@@ -130,11 +133,15 @@ struct desist__trap {
 int desist__trap_set(desist__trap *trap);
 /* Puts the handlers back. Safe after the signal too. */
 void desist__trap_clear(desist__trap *trap);
+/* In a child of fork: ends what a handler on a lost thread was at. */
+void desist__traps_after_fork(void);
 /* "INT" or "SIGINT" to its number; 0: no such signal; -1: one that cannot be
 ** caught. */
 int desist__signal_number(const char *name);
 /* "SIGINT" and so on; "signal" for an unknown one. */
 const char *desist__signal_name(int signal);
+/* Sends the process a signal that was caught in vain. */
+void desist__signal_again(int signal);
 /* Called in the handler: wakes the relay; async-signal-safe. */
 void desist__trap_caught(void);
 

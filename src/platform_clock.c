@@ -18,17 +18,6 @@ int64_t desist__clock_monotonic(void) {
   return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-void desist__sleep_until(int64_t time) {
-  for (;;) {
-    int64_t left = time - desist__clock_monotonic();
-    struct timespec nap;
-    if (left <= 0) return;
-    nap.tv_sec = (time_t)(left / 1000000000);
-    nap.tv_nsec = (long)(left % 1000000000);
-    (void)nanosleep(&nap, NULL);
-  }
-}
-
 static bool read_device(unsigned char *bytes, size_t size) {
   int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
   if (fd < 0) return false;

@@ -93,6 +93,11 @@ void desist__relax(unsigned turn) {
 
 #else
 
+#  include <signal.h>
+#  include <sys/select.h>
+
+#  include "atomic.h"
+
 void desist__mutex_init(desist__mutex *mutex) { *mutex = 0; }
 void desist__mutex_destroy(desist__mutex *mutex) { (void)mutex; }
 void desist__mutex_lock(desist__mutex *mutex) { (void)mutex; }
@@ -107,11 +112,30 @@ bool desist__cond_wait_until(desist__cond *cond, desist__mutex *mutex,
                              int64_t time) {
   (void)cond;
   (void)mutex;
-  desist__sleep_until(time);
+  (void)time;
   return false;
 }
 void desist__cond_wake_all(desist__cond *cond) { (void)cond; }
 uintptr_t desist__thread_self(void) { return 1; }
 void desist__relax(unsigned turn) { (void)turn; }
+
+void desist__bell_init(desist__bell *bell) { desist__store(bell, 0); }
+void desist__bell_ring(desist__bell *bell) { desist__store(bell, 1); }
+
+/* What comes between the look and the sleep is kept back until it sleeps. */
+void desist__bell_wait_until(desist__bell *bell, int64_t time) {
+  int64_t left = time - desist__clock_monotonic();
+  struct timespec limit;
+  sigset_t all, before;
+  if (left <= 0) return;
+  limit.tv_sec = (time_t)(left / 1000000000);
+  limit.tv_nsec = (long)(left % 1000000000);
+  (void)sigfillset(&all);
+  (void)sigprocmask(SIG_SETMASK, &all, &before);
+  if (desist__load(bell) == 0)
+    (void)pselect(0, NULL, NULL, NULL, time == INT64_MAX ? NULL : &limit,
+                  &before);
+  (void)sigprocmask(SIG_SETMASK, &before, NULL);
+}
 
 #endif

@@ -85,8 +85,13 @@ void desist__look(void);
 bool desist__is_dead(const desist_token *token);
 bool desist__is_closed(const desist_token *token);
 bool desist__is_armed(const desist_token *token);
+/* Not a link, or one that has left its inputs without being cancelled: it was
+** closed, or they cannot cancel it any more. */
+bool desist__lost_inputs(const desist_token *token);
 /* Puts a watch that was taken by a runner into its inbox after all. */
 void desist__watch_later(desist__watch *watch);
+/* That the source is on; NULL: the real one. */
+desist_clock *desist__manual_clock(const desist_token *token);
 /* Whether anybody holds a source reference. */
 bool desist__has_handles(const desist_token *token);
 

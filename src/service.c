@@ -7,19 +7,27 @@
 **
 ** When the library is unloaded (lua_close unloads C modules, dlclose does),
 ** the thread is stopped and joined first. A child of fork gets a new one.
+**
+** A callback on that thread may wait for a token. It is the thread itself then
+** that marks what comes due; callbacks of that run when the first is over. So
+** too without threads, for whoever waits or polls.
 */
 #include "core.h"
 
-desist_clock desist__real = { 1,     1,     DESIST__MUTEX_INIT,        0,
-                              false, false, { 0, { 0 }, { { NULL } } } };
+desist_clock desist__real = { 1, 1,     { DESIST__MUTEX_INIT, NULL, NULL, 0 },
+                              0, false, { 0, { 0 }, { { NULL } } } };
 
 uint8_t desist__generation = 1;
 
 int64_t desist_now(void) { return desist__clock_monotonic(); }
 
 /* Moves an empty wheel to now, so that what comes stands where it belongs. */
-static desist__extra *take_due_now_locked(void) {
-  return desist__take_due_locked(&desist__real, desist_now(), false);
+desist__extra *desist__service_take(void) {
+  desist__extra *due;
+  desist__mutex_lock(&desist__real.lock.mutex);
+  due = desist__take_due_locked(&desist__real, desist_now(), false);
+  desist__mutex_unlock(&desist__real.lock.mutex);
+  return due;
 }
 
 #if defined(DESIST_NO_THREADS)
@@ -28,61 +36,70 @@ bool desist__service_start(void) { return true; }
 void desist__service_hurry_locked(int64_t time) { (void)time; }
 
 void desist__service_poll(void) {
-  static bool polling;
-  desist__extra *due;
-  if (polling) return; /* called from one of these callbacks */
-  polling = true;
   desist__signals_serve();
-  if (desist__wheel_next(&desist__real.wheel) <= desist_now() &&
-      (due = take_due_now_locked()) != NULL)
-    desist__fire(due, NULL);
-  polling = false;
+  if (desist__wheel_next(&desist__real.wheel) <= desist_now())
+    (void)desist__fire_real();
+}
+
+void desist__service_sleep(int64_t until) {
+  int64_t next = desist__wheel_next(&desist__real.wheel);
+  desist__signals_wait(next < until ? next : until);
 }
 
 void desist__look(void) { desist__service_poll(); }
-desist__extra *desist__service_take(void) { return NULL; }
 
 #else
 
 /* All under the real clock's lock; `running` read by anybody. */
 static desist__thread thread;
-static desist__cond wake;
+desist__cond desist__service_wake;
 static bool running, stopping;
 static int64_t sleeps_until; /* the thread needs no waking before */
 
 void desist__look(void) {}
-void desist__service_poll(void) {}
 
-desist__extra *desist__service_take(void) {
-  desist__extra *due;
-  desist__mutex_lock(&desist__real.lock);
-  due = take_due_now_locked();
-  desist__mutex_unlock(&desist__real.lock);
-  return due;
+bool desist__service_is_self(void) {
+  bool is;
+  if (!desist__load_acquire(&running)) return false;
+  desist__mutex_lock(&desist__real.lock.mutex);
+  is = running && (uintptr_t)thread == desist__thread_self();
+  desist__mutex_unlock(&desist__real.lock.mutex);
+  return is;
+}
+
+static bool fire_locked(void) {
+  bool whole;
+  sleeps_until = INT64_MIN; /* awake */
+  desist__mutex_unlock(&desist__real.lock.mutex);
+  whole = desist__fire_real();
+  desist__mutex_lock(&desist__real.lock.mutex);
+  return whole;
+}
+
+bool desist__service_turn_locked(int64_t until) {
+  int64_t now = desist_now();
+  int64_t next = desist__wheel_next(&desist__real.wheel);
+  if (stopping) return false;
+  if (next <= now) return fire_locked();
+  (void)desist__wheel_take(&desist__real.wheel, now);
+  sleeps_until = desist__wheel_next(&desist__real.wheel);
+  if (until < sleeps_until) sleeps_until = until;
+  if (sleeps_until == DESIST_NEVER)
+    desist__cond_wait(&desist__service_wake, &desist__real.lock.mutex);
+  else
+    (void)desist__cond_wait_until(&desist__service_wake,
+                                  &desist__real.lock.mutex, sleeps_until);
+  return true;
 }
 
 static void *serve(void *unused) {
-  desist__mutex *lock = &desist__real.lock;
   (void)unused;
-  desist__mutex_lock(lock);
-  while (!stopping) {
-    int64_t now = desist_now();
-    if (desist__wheel_next(&desist__real.wheel) <= now ||
-        desist__has_in_hand()) {
-      sleeps_until = INT64_MIN; /* awake */
-      desist__mutex_unlock(lock);
-      desist__fire_real();
-      desist__mutex_lock(lock);
-      continue;
-    }
-    (void)desist__wheel_take(&desist__real.wheel, now);
-    sleeps_until = desist__wheel_next(&desist__real.wheel);
-    if (sleeps_until == DESIST_NEVER)
-      desist__cond_wait(&wake, lock);
-    else
-      (void)desist__cond_wait_until(&wake, lock, sleeps_until);
-  }
-  desist__mutex_unlock(lock);
+  desist__mutex_lock(&desist__real.lock.mutex);
+  while (!stopping &&
+         (desist__has_in_hand() ? fire_locked()
+                                : desist__service_turn_locked(DESIST_NEVER)))
+    continue;
+  desist__mutex_unlock(&desist__real.lock.mutex);
   return NULL;
 }
 
@@ -90,10 +107,10 @@ static bool start_locked(void) {
   bool started;
   if (running) return true;
   if (stopping) return false;
-  desist__cond_init(&wake);
+  desist__cond_init(&desist__service_wake);
   sleeps_until = INT64_MIN;
   started = desist__thread_start(&thread, serve, NULL) == 0;
-  if (!started) desist__cond_destroy(&wake);
+  if (!started) desist__cond_destroy(&desist__service_wake);
   desist__store_release(&running, started);
   return started;
 }
@@ -101,16 +118,16 @@ static bool start_locked(void) {
 bool desist__service_start(void) {
   bool started;
   if (desist__load_acquire(&running)) return true;
-  desist__mutex_lock(&desist__real.lock);
+  desist__mutex_lock(&desist__real.lock.mutex);
   started = start_locked();
-  desist__mutex_unlock(&desist__real.lock);
+  desist__mutex_unlock(&desist__real.lock.mutex);
   return started;
 }
 
 void desist__service_hurry_locked(int64_t time) {
   if (time >= sleeps_until) return;
   sleeps_until = time;
-  desist__cond_wake_all(&wake);
+  desist__cond_wake_all(&desist__service_wake);
 }
 
 /* --- Fork, and the end of the library --- */
@@ -122,7 +139,7 @@ static void service_after_fork(bool child) {
         desist__has_in_hand())
       (void)start_locked();
   }
-  desist__mutex_unlock(&desist__real.lock);
+  desist__mutex_unlock(&desist__real.lock.mutex);
 }
 
 /* In lock order, see core.h and cancel.c. */
@@ -133,7 +150,8 @@ static void before_fork(void) {
   desist__handles_before_fork();
   desist__running_before_fork();
   desist__signals_before_fork();
-  desist__mutex_lock(&desist__real.lock);
+  desist__guards_before_fork();
+  desist__mutex_lock(&desist__real.lock.mutex);
   desist__event_before_fork();
 }
 
@@ -142,6 +160,7 @@ static void after_fork(bool child) {
   desist__waiters_after_fork(child); /* before any thread is started */
   desist__event_after_fork(child);
   service_after_fork(child);
+  desist__guards_after_fork(child);
   desist__signals_after_fork(child);
   desist__running_after_fork(child);
   desist__handles_after_fork();
@@ -159,13 +178,13 @@ __attribute__((constructor)) static void loaded(void) {
 __attribute__((destructor)) static void unloading(void) {
   bool join;
   desist__signals_stop();
-  desist__mutex_lock(&desist__real.lock);
+  desist__mutex_lock(&desist__real.lock.mutex);
   stopping = true;
   /* exit() may be called by a callback, on that very thread */
   join = running && (uintptr_t)thread != desist__thread_self();
   desist__store_release(&running, false);
-  if (join) desist__cond_wake_all(&wake);
-  desist__mutex_unlock(&desist__real.lock);
+  if (join) desist__cond_wake_all(&desist__service_wake);
+  desist__mutex_unlock(&desist__real.lock.mutex);
   if (join) desist__thread_join(thread);
 }
 

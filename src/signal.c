@@ -4,6 +4,9 @@
 ** Nothing of a cancellation is allowed in a signal handler. So the handler
 ** notes the signal in its trap and rings a bell, and a thread that slept on
 ** that bell cancels the source, at once. The reasons are made beforehand.
+**
+** A source may be closed between the two. Then the signal is sent once more:
+** the handlers that were there before are back since it was caught.
 */
 #include "core.h"
 
@@ -22,8 +25,9 @@ struct desist__catcher {
 static desist__mutex catchers_lock = DESIST__MUTEX_INIT;
 static catcher *catchers;
 
-bool desist__catcher_end(catcher *self) {
+bool desist__catcher_end(catcher *self, bool unheard) {
   bool was;
+  int number = 0;
   desist__mutex_lock(&catchers_lock);
   was = self->active;
   if (was) {
@@ -32,8 +36,10 @@ bool desist__catcher_end(catcher *self) {
     *at = self->next;
     self->active = false;
     desist__trap_clear(&self->trap);
+    number = desist__load_acquire(&self->trap.caught);
   }
   desist__mutex_unlock(&catchers_lock);
+  if (unheard && number != 0) desist__signal_again(number);
   return was;
 }
 
@@ -66,47 +72,55 @@ static catcher *next_caught(int *number) {
   return at;
 }
 
-bool desist__signals_expected(void) {
-  bool expected;
-  desist__mutex_lock(&catchers_lock);
-  expected = catchers != NULL;
-  desist__mutex_unlock(&catchers_lock);
-  return expected;
-}
-
-void desist__signals_serve(void) {
+static void serve(void) {
   catcher *caught;
   int number;
   while ((caught = next_caught(&number)) != NULL) {
     desist_source *source = caught->source;
-    (void)desist__cancel(source, reason_for(caught, number), NULL);
+    if (!desist__cancel(source, reason_for(caught, number), NULL) &&
+        desist__is_dead(desist__token_of(source)))
+      desist__signal_again(number);
     desist__release(source);
   }
 }
 
 /* --- The relay --- */
 
+static desist__bell bell;
+
+void desist__trap_caught(void) { desist__bell_ring(&bell); }
+
 #if defined(DESIST_NO_THREADS)
 
 static int relay_start_locked(void) { return 0; }
-void desist__trap_caught(void) {}
+
+void desist__signals_serve(void) {
+  desist__bell_init(&bell); /* rung from here on: something to serve */
+  serve();
+}
+
+bool desist__signals_expected(void) { return catchers != NULL; }
+
+void desist__signals_wait(int64_t until) {
+  desist__bell_wait_until(&bell, until);
+}
 
 #else
 
 static desist__thread relay;
-static desist__bell bell;
 static bool relaying; /* under catchers_lock */
 static bool stopping; /* atomic */
 
-void desist__trap_caught(void) { desist__bell_ring(&bell); }
-
+/* A callback may fork here. The child has a relay of its own, or needs none. */
 static void *run_relay(void *unused) {
+  uint8_t generation = desist__generation;
   (void)unused;
-  for (;;) {
-    if (desist__load_acquire(&stopping)) return NULL;
-    desist__signals_serve(); /* at once too: fork may have lost a ring */
+  while (!desist__load_acquire(&stopping)) {
+    serve(); /* at once too: fork may have lost a ring */
+    if (generation != desist__generation) break;
     desist__bell_wait(&bell);
   }
+  return NULL;
 }
 
 static int relay_start_locked(void) {
@@ -118,14 +132,26 @@ static int relay_start_locked(void) {
   return error;
 }
 
-void desist__signals_stop(void) {
-  bool join;
+/* The signal the newest had caught, 0: none; -1: there are no more. */
+static int stop_one(void) {
+  int number = -1;
   desist__mutex_lock(&catchers_lock);
-  while (catchers != NULL) { /* no handler of ours may outlive our code */
+  if (catchers != NULL) {
     desist__trap_clear(&catchers->trap);
+    number = desist__load_acquire(&catchers->trap.caught);
     catchers->active = false;
     catchers = catchers->next;
   }
+  desist__mutex_unlock(&catchers_lock);
+  return number;
+}
+
+void desist__signals_stop(void) {
+  bool join;
+  int number;
+  while ((number = stop_one()) >= 0) /* no handler may outlive our code */
+    if (number != 0) desist__signal_again(number);
+  desist__mutex_lock(&catchers_lock);
   join = relaying && (uintptr_t)relay != desist__thread_self();
   relaying = false;
   desist__mutex_unlock(&catchers_lock);
@@ -138,6 +164,7 @@ void desist__signals_stop(void) {
 void desist__signals_before_fork(void) { desist__mutex_lock(&catchers_lock); }
 
 void desist__signals_after_fork(bool child) {
+  if (child) desist__traps_after_fork();
   if (child && relaying) {
     relaying = false;
     if (catchers != NULL) (void)relay_start_locked();

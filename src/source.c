@@ -106,7 +106,7 @@ static desist__node *close_one(desist_source *source, bool if_live) {
     extra = desist__extra_of(source);
     if (extra != NULL && desist__disarm(extra)) desist__release(source);
     if (extra != NULL && extra->catcher != NULL &&
-        desist__catcher_end(extra->catcher))
+        desist__catcher_end(extra->catcher, true))
       desist__release(source);
   }
   if (ended) desist__release(source);
@@ -205,7 +205,7 @@ static void end_unseen(desist_source *source, desist__extra *extra) {
   desist__lock_release(&source->lock);
   if (!ends) return;
   if (desist__disarm(extra)) (void)desist__count_down(&source->refs, 1);
-  if (extra->catcher != NULL && desist__catcher_end(extra->catcher))
+  if (extra->catcher != NULL && desist__catcher_end(extra->catcher, true))
     (void)desist__count_down(&source->refs, 1);
 }
 

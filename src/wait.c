@@ -73,26 +73,33 @@ static int64_t moment_after(int64_t nanoseconds) {
 /* Sleeps until `until`, or for ever. */
 static bool wait_until(desist_token *token, int64_t until) {
   desist_source *source = desist__source_of(token);
-  desist__mutex lock;
-  desist__cond wake;
+  bool serving = desist__service_is_self();
+  desist__mutex own_lock;
+  desist__cond own_wake;
+  desist__mutex *lock;
+  desist__cond *wake;
   desist__waiter waiter;
   bool forever = until == DESIST_NEVER;
   bool limited = true;
-  desist__mutex_init(&lock);
-  desist__cond_init(&wake);
-  (void)desist__waiter_begin(&waiter, source, &lock, &wake);
-  desist__mutex_lock(&lock);
+  desist__mutex_init(&own_lock);
+  desist__cond_init(&own_wake);
+  lock = serving ? &desist__real.lock.mutex : &own_lock;
+  wake = serving ? &desist__service_wake : &own_wake;
+  (void)desist__waiter_begin(&waiter, source, lock, wake);
+  desist__mutex_lock(lock);
   while (!desist_token_is_cancelled(token) && limited) {
-    if (forever && (!desist_token_can_be_cancelled(token))) break;
-    if (forever)
-      desist__cond_wait(&wake, &lock);
+    if (forever && !desist_token_can_be_cancelled(token)) break;
+    if (serving)
+      limited = desist__service_turn_locked(until) && desist_now() < until;
+    else if (forever)
+      desist__cond_wait(wake, lock);
     else
-      limited = desist__cond_wait_until(&wake, &lock, until);
+      limited = desist__cond_wait_until(wake, lock, until);
   }
-  desist__mutex_unlock(&lock);
+  desist__mutex_unlock(lock);
   desist__waiter_end(&waiter, source);
-  desist__cond_destroy(&wake);
-  desist__mutex_destroy(&lock);
+  desist__cond_destroy(&own_wake);
+  desist__mutex_destroy(&own_lock);
   return desist_token_is_cancelled(token);
 }
 
@@ -106,8 +113,6 @@ bool desist_token_wait(desist_token *token, int64_t nanoseconds) {
 
 #else
 
-enum { NAP = 20000000 };
-
 /* Only deadlines and signals can cancel it while this, the only thread, waits:
 ** it looks for them itself. */
 bool desist_token_wait(desist_token *token, int64_t nanoseconds) {
@@ -116,18 +121,15 @@ bool desist_token_wait(desist_token *token, int64_t nanoseconds) {
                       ? DESIST_NEVER
                       : now + nanoseconds;
   for (;;) {
-    int64_t next;
     desist__service_poll();
     if (desist_token_is_cancelled(token)) return true;
-    next = desist__wheel_next(&desist__real.wheel);
     if (until == DESIST_NEVER &&
         (!desist_token_can_be_cancelled(token) ||
-         (next == DESIST_NEVER && !desist__signals_expected())))
+         (desist__wheel_next(&desist__real.wheel) == DESIST_NEVER &&
+          !desist__signals_expected())))
       return false;
-    now = desist_now();
-    if (now >= until) return false;
-    if (next <= now || next > now + NAP) next = now + NAP;
-    desist__sleep_until(next < until ? next : until);
+    if (desist_now() >= until) return false;
+    desist__service_sleep(until);
   }
 }
 

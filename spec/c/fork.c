@@ -102,6 +102,63 @@ TEST_WITH_THREADS(a_grandchild_works_as_well) {
   end();
 }
 
+/* --- In a callback ------------------------------------------------------- */
+
+static desist_source *below;
+static desist_registration older_node, below_node, end_node;
+static int ran_older, ran_below;
+static pid_t forked;
+
+static void end_child_here(void *data, desist_reason *reason) {
+  (void)data;
+  (void)reason;
+  CHECK_INT(calls(&ran_older), 1);
+  CHECK_INT(calls(&ran_below), 1);
+  CHECK_INT(desist_reason_kind(desist_token_reason(token)),
+            DESIST_KIND_DEADLINE);
+  use_everything();
+  _exit(check.failures != 0);
+}
+
+/* The child has a service thread of its own for what is left to be done; this
+** one, which it was, has nothing more to do there. */
+static void fork_here(void *data, desist_reason *reason) {
+  pid_t pid;
+  (void)reason;
+  fflush(stdout);
+  pid = fork();
+  if (pid == 0) {
+    check.failures = 0;
+    check_watch();
+    use_everything();
+    desist_register(desist_source_token(other), &end_node, end_child_here,
+                    NULL);
+    CHECK(desist_source_cancel_after(other, MS(20)));
+    return;
+  }
+  __atomic_store_n((pid_t *)data, pid, __ATOMIC_SEQ_CST);
+}
+
+TEST_WITH_THREADS(a_callback_of_a_deadline_forks) {
+  begin();
+  other = desist_source_create();
+  below = link_any(token, NULL);
+  ran_older = ran_below = 0;
+  forked = 0;
+  desist_register(desist_source_token(below), &below_node, count_call,
+                  &ran_below);
+  desist_register(token, &older_node, count_call, &ran_older);
+  desist_unregister(&node);
+  desist_register(token, &node, fork_here, &forked);
+  desist_source_cancel_after(source, MS(10));
+  CHECK_SOON(__atomic_load_n(&forked, __ATOMIC_SEQ_CST) > 0);
+  end_child(forked);
+  CHECK_SOON(calls(&ran_older) == 1 && calls(&ran_below) == 1);
+  desist_source_release(below);
+  desist_source_release(other);
+  end();
+}
+
 /* --- While other threads are at work ------------------------------------ */
 
 static atomic_bool over;

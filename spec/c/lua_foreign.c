@@ -90,6 +90,31 @@ TEST(what_they_hold_is_let_go_when_the_host_lets_go) {
   end();
 }
 
+static desist_source *to_reset;
+
+static int reset(lua_State *state) {
+  (void)state;
+  CHECK(desist_source_try_reset(to_reset));
+  return 0;
+}
+
+TEST(what_is_dropped_while_its_token_is_finalized_is_let_go) {
+  begin("probe = setmetatable({}, { __mode = 'k' })\n"
+        "local source, witness = desist.source(), {}\n"
+        "probe[witness] = true\n"
+        "source:token():register(function() return witness end)\n"
+        "handle = source:handle()\n"
+        "setmetatable({}, { __gc = function()\n"
+        "  reset() desist.dispatch() end })");
+  lua_global(L, "reset", reset);
+  to_reset = shared();
+  CHECK(lua_do(L, collect, 0));
+  CHECK(!is_there());
+  CHECK(desist_source_cancel(to_reset, NULL));
+  desist_source_release(to_reset);
+  end();
+}
+
 TEST(a_handle_alone_keeps_nothing) {
   begin("probe = setmetatable({}, { __mode = 'k' })\n"
         "local source, witness = desist.source(), {}\n"
@@ -110,7 +135,10 @@ TEST(closing_drops_what_is_queued) {
   source = shared();
   CHECK(lua_do(L, "source:cancel_async()", 0));
   desist_source_close(source);
-  CHECK(lua_do(L, "assert(not registration:is_active())", 0));
+  CHECK(lua_do(L,
+               "assert(not registration:is_active())\n"
+               "assert(tostring(registration):find '%(inactive%)$')",
+               0));
   CHECK(lua_do(L, dispatch, 0));
   CHECK_INT(number("count"), 0);
   CHECK_INT(number("ran"), 0);
@@ -148,7 +176,9 @@ TEST(a_state_ends_with_everything_alive) {
         "signal:token():register(add)\n"
         "setmetatable({}, { __gc = function()\n"
         "  local late = desist.source() late:token():register(add)\n"
-        "  late:cancel() source:cancel() end })\n"
+        "  late:cancel() source:cancel()\n"
+        "  desist.source { clock = desist.manual_clock() }:cancel_after(1)\n"
+        "  end })\n"
         "handle = source:handle()");
   source = shared();
   lua_close(L);

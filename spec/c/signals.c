@@ -187,6 +187,130 @@ TEST_WITH_THREADS(a_signal_source_is_a_source_like_any) {
   desist_source_release(source);
 }
 
+/* --- Closing when the signal has come ----------------------------------- */
+
+static atomic_bool over;
+
+static void keep_relay(void *data, desist_reason *reason) {
+  count_call(data, reason);
+  while (!atomic_load(&over)) check_sleep(MS(1) / 10);
+}
+
+/* The thread that serves signals, held up in a callback: what comes meanwhile
+** is caught and not served yet. */
+struct held_up {
+  desist_source *source;
+  desist_registration node;
+  int ran;
+};
+
+static void hold_up(struct held_up *relay) {
+  atomic_init(&over, false);
+  relay->ran = 0;
+  relay->source = on_signal(SIGUSR2);
+  desist_register(desist_source_token(relay->source), &relay->node, keep_relay,
+                  &relay->ran);
+  raise(SIGUSR2);
+  CHECK_SOON(calls(&relay->ran) == 1);
+}
+
+static void let_on(struct held_up *relay) {
+  atomic_store(&over, true);
+  desist_unregister_wait(&relay->node);
+  desist_source_release(relay->source);
+}
+
+TEST_WITH_THREADS(closing_sends_on_a_signal_that_was_not_served) {
+  void (*const ends[])(desist_source *) = { desist_source_close,
+                                            desist_source_release,
+                                            desist_source_detach };
+  struct held_up relay;
+  size_t i;
+  for (i = 0; i < COUNT(ends); i++) {
+    desist_source *source;
+    hold_up(&relay);
+    install(SIGUSR1);
+    source = on_signal(SIGUSR1);
+    raise(SIGUSR1);
+    CHECK_INT(handled, 0);
+    CHECK(!cancelled(source));
+    ends[i](source);
+    CHECK_SOON(handled == SIGUSR1);
+    CHECK(is_ours(SIGUSR1));
+    if (ends[i] == desist_source_close) desist_source_release(source);
+    let_on(&relay);
+  }
+}
+
+TEST_WITH_THREADS(closing_sends_it_on_to_the_older_source) {
+  struct held_up relay;
+  desist_source *old, *new_one;
+  hold_up(&relay);
+  install(SIGUSR1);
+  old = on_signal(SIGUSR1);
+  new_one = on_signal(SIGUSR1);
+  raise(SIGUSR1);
+  desist_source_close(new_one);
+  CHECK_SOON(is_ours(SIGUSR1));
+  let_on(&relay);
+  CHECK(desist_token_wait(desist_source_token(old), MS(10000)));
+  CHECK_INT(handled, 0);
+  desist_source_release(old);
+  desist_source_release(new_one);
+}
+
+TEST_WITH_THREADS(a_cancelled_source_has_had_its_signal) {
+  struct held_up relay;
+  desist_source *source;
+  hold_up(&relay);
+  install(SIGUSR1);
+  source = on_signal(SIGUSR1);
+  raise(SIGUSR1);
+  CHECK(desist_source_cancel(source, NULL));
+  desist_source_release(source);
+  let_on(&relay);
+  CHECK_INT(handled, 0);
+}
+
+static desist_source *raced;
+
+static void race_prepare(void *data) {
+  (void)data;
+  handled = 0;
+  raced = on_signal(SIGUSR1);
+}
+
+static void race_step(int party, void *data) {
+  (void)data;
+  dawdle();
+  if (party == 0)
+    desist_source_close(raced);
+  else
+    raise(SIGUSR1);
+}
+
+static void race_look(void *data) {
+  (void)data;
+  CHECK_SOON(handled == SIGUSR1 || cancelled(raced));
+  CHECK(handled != SIGUSR1 || !cancelled(raced));
+  desist_source_release(raced);
+}
+
+TEST_WITH_THREADS(a_signal_cancels_or_goes_to_the_handler_before) {
+  install(SIGUSR1);
+  race_repeat(2, race_prepare, race_step, race_look, NULL);
+}
+
+TEST(closing_at_once_does_not_swallow_the_signal) {
+  desist_source *source;
+  install(SIGUSR1);
+  source = on_signal(SIGUSR1);
+  raise(SIGUSR1);
+  desist_source_close(source);
+  CHECK_SOON(handled == SIGUSR1 || cancelled(source));
+  desist_source_release(source);
+}
+
 /* --- In child processes ------------------------------------------------ */
 
 TEST_WITH_THREADS(the_second_signal_ends_the_process_as_before) {
@@ -267,6 +391,86 @@ TEST(a_handler_that_goes_on_to_ours_does_not_run_in_a_circle) {
   CHECK_INT(handled, SIGUSR1);
   desist_source_release(source);
   signal(SIGUSR1, SIG_DFL);
+}
+
+TEST(such_a_handler_goes_on_to_what_ours_was_put_over_last) {
+  struct sigaction action = { 0 };
+  desist_source *source;
+  signal(SIGURG, SIG_IGN);
+  desist_source_release(on_signal(SIGURG));
+  install(SIGURG);
+  source = on_signal(SIGURG);
+  action.sa_handler = chain;
+  CHECK_INT(sigaction(SIGURG, &action, &below), 0);
+  desist_source_close(source);
+  chained = 0;
+  raise(SIGURG);
+  CHECK_INT(chained, 1);
+  CHECK_INT(handled, SIGURG);
+  desist_source_release(source);
+  signal(SIGURG, SIG_DFL);
+}
+
+static void handle_informed(int number, siginfo_t *info, void *context) {
+  if (info != NULL && context != NULL) handled = info->si_signo == number;
+}
+
+/* As when the system has chosen our handler and the last source goes before it
+** begins. */
+TEST(a_handler_that_wants_to_be_informed_gets_what_came_too_late_for_us) {
+  struct sigaction action = { 0 };
+  desist_source *source;
+  sigset_t all, before;
+  action.sa_sigaction = handle_informed;
+  action.sa_flags = SA_SIGINFO;
+  CHECK_INT(sigaction(SIGHUP, &action, NULL), 0);
+  source = on_signal(SIGHUP);
+  CHECK_INT(sigaction(SIGHUP, NULL, &below), 0);
+  desist_source_close(source);
+  handled = 0;
+  sigfillset(&all);
+  CHECK_INT(sigprocmask(SIG_SETMASK, &all, &before), 0);
+  below.sa_handler(SIGHUP);
+  CHECK_INT(handled, 0);
+  CHECK_INT(sigprocmask(SIG_SETMASK, &before, NULL), 0);
+  CHECK_INT(handled, 1);
+  CHECK(!cancelled(source));
+  desist_source_release(source);
+  signal(SIGHUP, SIG_DFL);
+}
+
+/* --- Hosts that change handlers too -------------------------------------- */
+
+TEST(a_handler_that_somebody_has_installed_since_stays) {
+  desist_source *source;
+  signal(SIGUSR1, SIG_IGN);
+  source = on_signal(SIGUSR1);
+  install(SIGUSR1);
+  desist_source_close(source);
+  CHECK(is_ours(SIGUSR1));
+  desist_source_release(source);
+}
+
+TEST(a_source_hears_although_an_older_ones_handler_was_replaced) {
+  desist_source *old, *new_one;
+  signal(SIGUSR1, SIG_IGN);
+  old = on_signal(SIGUSR1);
+  install(SIGUSR1);
+  raise(SIGUSR1);
+  CHECK_INT(handled, SIGUSR1); /* the host has the last word */
+  handled = 0;
+  new_one = on_signal(SIGUSR1);
+  raise(SIGUSR1);
+  CHECK_SOON(cancelled(new_one));
+  CHECK(!cancelled(old));
+  raise(SIGUSR1); /* the older one hears again, too */
+  CHECK_SOON(cancelled(old));
+  CHECK_INT(handled, 0);
+  CHECK(is_ours(SIGUSR1));
+  raise(SIGUSR1);
+  CHECK_INT(handled, SIGUSR1);
+  desist_source_release(old);
+  desist_source_release(new_one);
 }
 
 TEST(signals_that_nobody_sees_are_let_go) {

@@ -4,6 +4,9 @@
 #include "check_memory.h"
 #include "check_threads.h"
 
+#include <sys/resource.h>
+#include <sys/wait.h>
+
 /* A thread in desist_token_wait, and what came of it. */
 struct waiter {
   pthread_t thread;
@@ -124,6 +127,135 @@ TEST(a_deadline_ends_the_wait) {
   CHECK(desist_token_wait(token, MS(10000)));
   end();
 }
+
+TEST(waiting_does_not_tick) {
+  struct rusage before, after;
+  begin();
+  desist_source_cancel_after(source, MS(3600000));
+  getrusage(RUSAGE_SELF, &before);
+  CHECK(!desist_token_wait(token, MS(300)));
+  getrusage(RUSAGE_SELF, &after);
+  CHECK(after.ru_nvcsw - before.ru_nvcsw < 8);
+  end();
+}
+
+TEST(a_signal_ends_the_wait) {
+  int i, number = SIGUSR1;
+  for (i = 0; i < 20; i++) {
+    pid_t child;
+    source = desist_source_create_signals(&number, 1);
+    token = desist_source_token(source);
+    fflush(stdout);
+    child = fork();
+    if (child == 0) {
+      check_sleep(MS(1));
+      kill(getppid(), SIGUSR1);
+      _exit(0);
+    }
+    CHECK(desist_token_wait(token, -1));
+    CHECK_INT(waitpid(child, NULL, 0), child);
+    end();
+  }
+}
+
+/* --- In callbacks of deadlines ------------------------------------------- */
+
+static desist_source *later;
+static desist_registration later_node;
+static int later_ran;
+
+static void wait_in_callback(void *data, desist_reason *reason) {
+  desist_token *of = desist_source_token(later);
+  int64_t start;
+  desist_register(of, &later_node, count_call, &later_ran);
+  desist_source_cancel_after(later, MS(20));
+  CHECK(desist_token_wait(of, -1));
+  CHECK(desist_token_wait(of, MS(10000)));
+  desist_source_release(later);
+  later = desist_source_create();
+  of = desist_source_token(later);
+  desist_source_cancel_after(later, MS(20));
+  CHECK(desist_token_wait(of, MS(10000)));
+  desist_source_release(later);
+  later = desist_source_create();
+  of = desist_source_token(later);
+  start = check_now();
+  CHECK(!desist_token_wait(of, MS(5)));
+  CHECK(check_now() - start >= MS(5));
+  desist_source_close(later);
+  CHECK(!desist_token_wait(of, -1));
+  CHECK_INT(later_ran, 0); /* it has its turn when this is over */
+  count_call(data, reason);
+}
+
+TEST(a_callback_of_a_deadline_may_wait_for_another) {
+  desist_registration node;
+  int ran = 0;
+  begin();
+  later = desist_source_create();
+  later_ran = 0;
+  desist_register(token, &node, wait_in_callback, &ran);
+  desist_source_cancel_after(source, MS(5));
+  CHECK(desist_token_wait(token, -1));
+  CHECK_SOON(calls(&ran) == 1);
+  CHECK_SOON(calls(&later_ran) == 1);
+  desist_source_release(later);
+  end();
+}
+
+static void *cancel_later(void *data) {
+  check_sleep(MS(20));
+  desist_source_cancel(later, NULL);
+  return data;
+}
+
+static void wait_for_thread(void *data, desist_reason *reason) {
+  desist_source *third = desist_source_create();
+  pthread_t thread = thread_start(cancel_later, NULL);
+  desist_source_cancel_after(third, MS(10));
+  CHECK(desist_token_wait(desist_source_token(later), -1));
+  CHECK(desist_token_is_cancelled(desist_source_token(third)));
+  thread_join(thread);
+  desist_source_release(third);
+  count_call(data, reason);
+}
+
+TEST_WITH_THREADS(such_a_callback_is_woken_by_another_thread) {
+  desist_registration node;
+  int ran = 0;
+  begin();
+  later = desist_source_create();
+  desist_register(token, &node, wait_for_thread, &ran);
+  desist_source_cancel_after(source, MS(5));
+  CHECK_SOON(calls(&ran) == 1);
+  desist_source_release(later);
+  end();
+}
+
+#if defined(DESIST_NO_THREADS)
+static void poll_in_callback(void *data, desist_reason *reason) {
+  int64_t limit = check_now() + MS(10000);
+  desist_source_cancel_after(later, MS(5));
+  while (!desist_token_is_cancelled(desist_source_token(later)) &&
+         check_now() < limit) {
+  }
+  CHECK(check_now() < limit);
+  count_call(data, reason);
+}
+
+TEST(a_callback_of_a_deadline_may_poll_for_another) {
+  desist_registration node;
+  int ran = 0;
+  begin();
+  later = desist_source_create();
+  desist_register(token, &node, poll_in_callback, &ran);
+  desist_source_cancel_after(source, MS(5));
+  CHECK(desist_token_wait(token, -1));
+  CHECK_INT(ran, 1);
+  desist_source_release(later);
+  end();
+}
+#endif
 
 /* --- Waking ------------------------------------------------------------ */
 

@@ -113,15 +113,18 @@ local function throw(block)
 end
 
 --- The block around (or at) `block` that a cancellation error belongs to, or
--- nil: it is somebody else's, or none.
+-- nil: it is somebody else's, or none. Of several the outermost in sight.
 local function owner_of(block, err)
   local owner
   if not desist.is_cancelled(err) then return nil end
   local origin = err.origin
   while block do
-    if block.cause and block.source and error_of(block).origin == origin then
+    -- without a source nobody has had its error, but for an outside token's
+    if block.cause and (block.source or block.cause == "token")
+      and error_of(block).origin == origin then
       owner = block
     end
+    if owner and block.shield then break end
     block = block.parent
   end
   return owner
@@ -164,7 +167,7 @@ local function doom_below(doom)
       top = reach(path[length], doom, stack, top)
       length = length - 1
     end
-    if length == 0 and task and task.wait then
+    if length == 0 and task and task.co and task.wait then
       count = count + 1
       tasks[count] = task
     end

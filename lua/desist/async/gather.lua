@@ -83,8 +83,7 @@ local function finish(self)
     running.park()
   end
   local block, task = self.block, self.task
-  local parent = block.parent
-  task.block = parent ~= task and parent or nil
+  task.block = block.parent
   blocks.close(block)
 end
 
@@ -94,7 +93,7 @@ local function ignore_failure() end
 --- Runs the list; whether it was cut short from outside.
 local function gather(name, list, decides, empty_is_fine)
   local task = running.current("async." .. name, 2)
-  local outer = task.block or task
+  local outer = task.block
   local count = check_list(list, name, task)
   if count == 0 and not empty_is_fine then
     arguments.bad(1, name, "a list that is not empty expected", 2)
@@ -133,7 +132,7 @@ local function raise_failures(self, cut)
     end
   end
   if list[1] then return outcome.raise(self.task, outcome.gathered(list)) end
-  if cut then return blocks.throw(self.task.block or self.task) end
+  if cut then return blocks.throw(self.task.block) end
 end
 
 local function has_returned(member) return member.ended == "returned" end
@@ -168,7 +167,7 @@ local function any(list)
   local failures = {}
   for i = 1, #self.ended do
     failures[i] = failure_of(self.ended[i])
-    failures[i].handled = true
+    outcome.handle(failures[i])
   end
   return outcome.raise(self.task, {
     error = outcome.several(failures), traceback = failures[1].traceback,

@@ -8,7 +8,7 @@
 --   timers     sleeping tasks, and blocks with a deadline
 --   put_off    those that go on in the next turn, of a stepped loop
 --   root       the block around all tasks; unjoined: failures of first tasks
---   tasks      how many there ever were; alive: how many there are
+--   tasks      how many there ever were
 --   on_rest    of a hosted loop: called when there may be something to wait
 --              for; resting: between its turns
 --   manual     its clock in the core, of a stepped loop; made when first asked
@@ -131,7 +131,11 @@ end
 -- --- Turns ------------------------------------------------------------------
 
 local function leave_put_off(task)
-  task.parent.loop.put_off[task.at] = false
+  local loop = task.parent.loop
+  local list, count = loop.put_off, loop.put_off_count
+  list[task.at] = false
+  while list[count] == false do count = count - 1 end
+  loop.put_off_count = count
 end
 
 --- Lets a task go on in the next turn; on real time, behind all that is ready.
@@ -158,7 +162,8 @@ local function report_unjoined(self)
   self.unjoined = {}
   for i = 1, #list do
     local failure = list[i]
-    if not failure.handled then
+    if not failure.handled and not failure.reported then
+      failure.reported = true
       inside.report(failure.error, failure.traceback)
     end
   end
@@ -187,37 +192,7 @@ function Loop:_turn(target)
   if not ok then error(err, 0) end
 end
 
--- --- What callers see -------------------------------------------------------
-
---- A task that starts a tree of its own.
-function Loop:spawn(...)
-  if self.closed then error("the loop is closed", 2) end
-  return tasks.spawn(self.root, false, ...)
-end
-
-function Loop:is_idle()
-  return self.alive == 0
-end
-
-function Loop:next_time()
-  if self.ready_count > 0 or self.put_off_count > 0
-    or self.queue[self.at + 1] ~= nil then
-    return -huge
-  end
-  return (first_timer(self.timers))
-end
-
-function Loop:cancel(reason)
-  return cancel(self.root, "cancelled", reason)
-end
-
-function Loop:__tostring()
-  return ("desist.loop%s (%s)"):format(
-    self.name and (" '%s'"):format(self.name) or "",
-    self.closed and "closed" or ("%d tasks"):format(self.alive))
-end
-
--- --- The end ----------------------------------------------------------------
+-- --- All of it -------------------------------------------------------------
 
 --- All blocks, and all live tasks, the last started first.
 local function everything(root)
@@ -241,8 +216,45 @@ local function everything(root)
   return all, live
 end
 
+local function live_tasks(self)
+  local _, live = everything(self.root)
+  return live
+end
+
+-- --- What callers see -------------------------------------------------------
+
+--- A task that starts a tree of its own.
+function Loop:spawn(...)
+  if self.closed then error("the loop is closed", 2) end
+  return tasks.spawn(self.root, false, ...)
+end
+
+function Loop:is_idle()
+  return self.root.first == nil
+end
+
+function Loop:next_time()
+  if self.ready_count > 0 or self.put_off_count > 0
+    or self.queue[self.at + 1] ~= nil then
+    return -huge
+  end
+  return (first_timer(self.timers))
+end
+
+function Loop:cancel(reason)
+  return cancel(self.root, "cancelled", reason)
+end
+
+function Loop:__tostring()
+  return ("desist.loop%s (%s)"):format(
+    self.name and (" '%s'"):format(self.name) or "",
+    self.closed and "closed" or ("%d tasks"):format(#live_tasks(self)))
+end
+
+-- --- The end ----------------------------------------------------------------
+
 local function abort_wait(task)
-  local abort = task.wait
+  local abort = task.co and task.wait
   if abort then
     task.wait = nil
     abort(task, task.on)
@@ -253,7 +265,7 @@ end
 local function end_task(task)
   local before, co = here.task, task.co
   task.ended, task.raised = "cancelled", blocks.error_of(task.doom)
-  if co and task.fn == nil and coroutine.close then
+  if co and coroutine.close then
     here.task = task
     local ok, err = coroutine.close(co)
     here.task = before
@@ -279,8 +291,8 @@ function Loop:close()
   end
   for i = 1, #live do abort_wait(live[i]) end
   for i = 1, #live do end_task(live[i]) end
-  self.root.first, self.root.last, self.root.live = nil, nil, 0
-  self.alive, self.ready_count, self.ready = 0, 0, {}
+  self.root.first, self.root.last = nil, nil
+  self.ready_count, self.ready = 0, {}
   self.queue, self.at, self.workers, self.timers = {}, 0, {}, timers.new()
   self.put_off_count, self.put_off = 0, {}
   report_unjoined(self)
@@ -296,14 +308,14 @@ local function new(fields)
   local self = setmetatable(fields, Loop)
   self.real = self.real or false
   self.time = self.time or 0
-  self.tasks, self.alive = 0, 0
+  self.tasks = 0
   self.timers = timers.new()
   self.ready, self.ready_count = {}, 0
   self.queue, self.at, self.workers = {}, 0, {}
   self.put_off, self.put_off_count = {}, 0
   self.unjoined, self.held = {}, {}
   self.root = {
-    loop = self, task = false, trees = true, live = 0, name = self.name,
+    loop = self, task = false, trees = true, name = self.name,
     on_failure = note_unjoined,
   }
   if self.real then self.now = desist.now end

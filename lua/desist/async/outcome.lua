@@ -1,9 +1,9 @@
 --- How a block ends: what went wrong in it, and what comes of that. See
 -- docs/tasks.md, 6.
 --
--- A failure is a table: `error`, `traceback`, `handled` (some join raised it).
--- It stands in `block.failures`, failure -> number, in the order raised. The
--- same error let out of a join is the same failure: a task remembers in
+-- A failure is a table: `error`, `traceback`, `handled` (some join raised it),
+-- `block` (where it stands, in `block.failures`: failure -> number, as raised).
+-- The same error let out of a join is the same failure: a task remembers in
 -- `task.heard` the last ones that were raised in it.
 --
 -- `block.cut`: its own cancellation ended its function or a task of it;
@@ -22,6 +22,15 @@ local HEARD = 16 -- how many a task remembers
 
 -- --- Failures ---------------------------------------------------------------
 
+--- Some join has raised it. A supervised block need not keep it then.
+local function handle(failure)
+  local block = failure.block
+  failure.handled = true
+  if block and block.supervise and failure ~= block.own_failure then
+    block.failures[failure] = nil
+  end
+end
+
 --- Raises a failure in `task`, as it is.
 local function raise(task, failure)
   local heard = task.heard
@@ -31,7 +40,7 @@ local function raise(task, failure)
   end
   heard.at = heard.at % HEARD + 1
   heard[heard.at] = failure
-  failure.handled = true
+  handle(failure)
   task.rethrown = failure
   error(failure.error, 0)
 end
@@ -55,7 +64,7 @@ local function keep_traceback(task, err)
   local failure = task.rethrown
   if failure and rawequal(failure.error, err) then
     task.trace = failure.traceback
-  elseif owner_of(task.block or task, err) then
+  elseif owner_of(task.block, err) then
     task.trace = nil
   else
     task.trace = traceback("", 3):gsub("^\n", "")
@@ -70,6 +79,7 @@ local function add(block, failure)
     failures = {}
     block.failures, block.failure_count, block.marked = failures, 0, true
   end
+  failure.block = block
   if not failures[failure] then
     block.failure_count = block.failure_count + 1
     failures[failure] = block.failure_count
@@ -124,7 +134,7 @@ end
 --- One failure for those of the list.
 local function gathered(list)
   if #list == 1 then return list[1] end
-  for i = 1, #list do list[i].handled = true end
+  for i = 1, #list do handle(list[i]) end
   return { error = several(list), traceback = list[1].traceback }
 end
 
@@ -161,6 +171,7 @@ end
 return {
   conclude = conclude,
   failure_of = failure_of,
+  handle = handle,
   gathered = gathered,
   keep_traceback = keep_traceback,
   note_cut = note_cut,

@@ -6,19 +6,27 @@
 -- without one is running, ready, or waiting for the end of its own block.
 
 local yield, running = coroutine.yield, coroutine.running
+local can_wait = require "desist"._inside.can_wait
 
-local here = { task = nil } -- the task that runs now
+local here = { task = false } -- the task that runs now, or false
 
 local SUSPEND = {} -- what a task yields: nobody else can
+
+--- Why the function `name` cannot wait here; `level` as for error().
+local function refuse(name, level)
+  local task = here.task
+  if not task then
+    error(name .. " outside a task", level + 1)
+  elseif task.co ~= running() then
+    error(name .. ": not in a task's own coroutine", level + 1)
+  end
+  error(name .. ": attempt to yield across a C-call boundary", level + 1)
+end
 
 --- The running task, for the function `name`; `level` as for error().
 local function current(name, level)
   local task = here.task
-  if task == nil then
-    error(name .. " outside a task", (level or 1) + 2)
-  elseif task.co ~= running() then
-    error(name .. ": not in a task's own coroutine", (level or 1) + 2)
-  end
+  if not task or not can_wait(task.co) then refuse(name, (level or 1) + 2) end
   return task
 end
 
@@ -66,6 +74,7 @@ return {
   here = here,
   park = park,
   ready = ready,
+  refuse = refuse,
   suspend = suspend,
   wake = wake,
 }

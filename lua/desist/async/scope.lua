@@ -25,7 +25,7 @@ Scope.__index = Scope
 -- is left.
 local function await_tasks(block)
   while block.first do
-    if (block.live or 0) > 0 then
+    if tasks.has_ordinary(block) then
       block.awaiting = "tasks"
     else
       block.awaiting = "all"
@@ -50,8 +50,7 @@ end
 
 --- All of it has ended.
 local function pop(task, block, ...)
-  local parent = block.parent
-  task.block = parent ~= task and parent or nil
+  task.block = block.parent
   close(block)
   return give(task, conclude(block, ...))
 end
@@ -69,18 +68,17 @@ local function leave(task, block, ok, ...)
   if not ok or block.first or block.marked then
     return leave_slowly(task, block, ok, ...)
   end
-  local parent = block.parent
-  task.block = parent ~= task and parent or nil
+  task.block = block.parent
   close(block)
   return ...
 end
 
 --- A block around what the task does next.
 local function open(task, shield)
-  local parent = task.block or task
+  local parent = task.block
   local block = setmetatable({
     parent = parent, task = task, loop = task.parent.loop, ended = false,
-    first = nil, last = nil, live = nil, doom = nil,
+    first = nil, last = nil, doom = nil, due = nil,
   }, Scope)
   if shield then
     block.shield = true
@@ -262,15 +260,15 @@ end
 --- async.spawn(fn, ...): in the innermost scope.
 local function spawn(...)
   local task = here.task
-  if task == nil then error("async.spawn outside a task", 2) end
+  if not task then error("async.spawn outside a task", 2) end
   return tasks.spawn(tasks.spawn_block(task), false, ...)
 end
 
 --- async.token(): of the innermost block; desist.none outside tasks.
 local function token()
   local task = here.task
-  if task == nil then return desist.none end
-  return token_of(task.block or task)
+  if not task then return desist.none end
+  return token_of(task.block)
 end
 
 return {

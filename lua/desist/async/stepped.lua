@@ -5,14 +5,19 @@ local loops = require "desist.async.loop"
 
 local Loop = loops.Loop
 
+--- What clocks of the core can hold, almost: 292 years.
+local LIMIT = 9.2e9
+
 local Stepped = { __tostring = Loop.__tostring }
 Stepped.__index = setmetatable(Stepped, { __index = Loop })
 
 --- Advances its clock by `dt`, and runs what is ready on the way.
 function Stepped:step(dt)
   arguments.check_seconds(dt, 1, "step")
-  if dt == math.huge then
-    arguments.bad(1, "step", "a finite number of seconds expected, got inf")
+  if self.time + dt > LIMIT then
+    arguments.bad(1, "step",
+      ("fewer seconds expected than end the time of clocks, got %s")
+        :format(tostring(dt)))
   end
   return self:_turn(self.time + dt)
 end
@@ -27,8 +32,10 @@ local function loop(options)
     arguments.check_options(options, 1, "loop",
       { start = "time", name = "string" })
     start, name = options.start or 0, options.name
-    if start == math.huge or start == -math.huge then
-      arguments.bad(1, "loop", "option 'start': finite time expected")
+    if start > LIMIT or start < -LIMIT then
+      arguments.bad(1, "loop",
+        ("option 'start': a time that clocks can hold expected, got %s")
+          :format(tostring(start)))
     end
   end
   return setmetatable(loops.new { time = start, name = name }, Stepped)

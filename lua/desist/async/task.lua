@@ -2,11 +2,11 @@
 --
 -- A task is a block (block.lua). Besides that it has:
 --
---   fn, args       what to call, until it starts
+--   wait, args     until it starts: what to call
 --   co             its coroutine, from then until its function has ended
+--   wait, on, cut  from then: see running.lua
 --   number         the tasks of a loop are counted
---   block          the innermost block it opened; nil: none
---   wait, on, cut  see running.lua
+--   block          the innermost block it opened, or itself
 --   joiners        what waits for its end
 --   special        has joiners or a source, or runs in the background
 --   ended          "returned", "failed" or "cancelled"; then
@@ -40,17 +40,15 @@ local function spawn(block, background, fn, ...)
   local loop = block.loop
   local number, last = loop.tasks + 1, block.last
   local task = setmetatable({
-    parent = block, fn = fn, number = number, previous = last,
-    next = nil, co = nil, wait = nil, at = nil,
+    parent = block, wait = fn, number = number, previous = last,
+    next = nil, block = nil, co = nil, at = nil,
   }, Task)
+  task.block = task
   loop.tasks = number
-  loop.alive = loop.alive + 1
   if last then last.next = task else block.first = task end
   block.last = task
   if background then
-    task.background, task.special = true, true
-  else
-    block.live = (block.live or 0) + 1
+    task.background, task.special, block.backgrounds = true, true, true
   end
   local count = select("#", ...)
   if count > 0 then task.args = { n = count, ... } end
@@ -64,7 +62,8 @@ end
 
 --- The block that async.spawn puts tasks into.
 local function spawn_block(task)
-  local block = task.block or task.parent
+  local block = task.block
+  if block == task then block = task.parent end
   if block.trees then
     block = {
       parent = task, task = task, loop = block.loop, doom = task.doom,
@@ -91,20 +90,36 @@ end
 --- The function of the tree's first task has ended, and all spawned in it.
 local function settle_tree(task)
   local pending, tree = task.pending, task.block
-  task.pending, task.block = nil, nil
+  task.pending, task.block = nil, task
   close(tree)
   return settle_concluded(task,
     conclude(tree, unpack(pending, 1, pending.n)))
 end
 
+--- Whether a task of the block lives that is not in the background.
+local function has_ordinary(block)
+  local task = block.first
+  if block.backgrounds then
+    while task and task.background do task = task.next end
+  end
+  return task ~= nil
+end
+
 --- A task of `block` has ended; perhaps the last that is waited for.
 local function left(block)
-  if block.first == nil or (block.awaiting == "tasks" and block.live == 0) then
+  if block.first == nil
+    or (block.awaiting == "tasks" and not has_ordinary(block)) then
     local task = block.task
     block.awaiting = nil
     if task.co then return ready(task) end
     return settle_tree(task)
   end
+end
+
+local function call_joiners(task)
+  local joiners = task.joiners
+  task.joiners = nil
+  for i = 1, #joiners do joiners[i]:joined(task) end
 end
 
 --- It ended with an error.
@@ -117,25 +132,19 @@ local function note_error(task, err)
   else
     local failure = failure_of(task, err)
     task.ended, task.failure = "failed", failure
+    if task.joiners then call_joiners(task) end -- before they are cancelled
     outcome.note_task(block, failure)
   end
 end
 
 local function settle_special(task)
-  local joiners = task.joiners
   if task.source then close(task) end
-  if joiners then
-    task.joiners = nil
-    for i = 1, #joiners do joiners[i]:joined(task) end
-  end
+  if task.joiners then call_joiners(task) end
 end
 
 --- The task has ended, with results or an error.
 function settle(task, ok, ...)
   local block = task.parent
-  local loop = block.loop
-  loop.alive = loop.alive - 1
-  if not (task.special and task.background) then block.live = block.live - 1 end
   local next, previous = task.next, task.previous
   if next then next.previous = previous else block.last = previous end
   if previous then previous.next = next else block.first = next end
@@ -212,7 +221,7 @@ function Task:join()
   check(self, "join")
   local task = current("task:join")
   check_join(self, task, 2)
-  local block = task.block or task
+  local block = task.block
   if block.doom then return throw(block) end
   if not self.ended then
     add_joiner(self, task)
@@ -242,7 +251,7 @@ end
 function Task:status()
   check(self, "status")
   if self.ended then return self.ended end
-  if self.fn ~= nil then return "waiting" end
+  if self.co == nil and self.pending == nil then return "waiting" end
   if self.co and status(self.co) ~= "suspended" then return "running" end
   return "suspended"
 end
@@ -284,6 +293,7 @@ return {
   check_join = check_join,
   describe = describe,
   give = give,
+  has_ordinary = has_ordinary,
   on_error = on_error,
   settle = settle,
   settle_tree = settle_tree,

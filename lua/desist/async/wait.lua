@@ -10,7 +10,7 @@ local throw, unpack = blocks.throw, outcome.unpack
 local current, here, suspend = running.current, running.here, running.suspend
 local wake = running.wake
 local SUSPEND, yield = running.SUSPEND, coroutine.yield
-local coroutine_running = coroutine.running
+local can_wait, refuse = desist._inside.can_wait, running.refuse
 local check_seconds = arguments.check_seconds
 local push_timer = desist._inside.timers.push
 local remove_timer = desist._inside.timers.remove
@@ -26,8 +26,8 @@ local PAUSE = 0.01
 -- round. Inside it nothing but the cancellation is waited for.
 local function next_turn(name)
   local task = here.task
-  if task == nil or task.co ~= coroutine_running() then current(name, 2) end
-  local block = task.block or task
+  if not task or not can_wait(task.co) then refuse(name, 2) end
+  local block = task.block
   if block.doom then return throw(block) end
   local loop = task.parent.loop
   if loop.real then
@@ -73,13 +73,11 @@ end
 -- sleeping task needs is decided here.
 local function sleep(seconds)
   local task = here.task
-  if task == nil or task.co ~= coroutine_running() then
-    current("async.sleep")
-  end
+  if not task or not can_wait(task.co) then refuse("async.sleep", 2) end
   if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
     check_seconds(seconds, 1, "sleep")
   end
-  if (task.block or task).doom then return throw(task.block or task) end
+  if task.block.doom then return throw(task.block) end
   seconds = due_time(task.parent.loop, seconds)
   if seconds == nil then return next_turn("async.sleep") end
   if seconds < huge then
@@ -89,14 +87,14 @@ local function sleep(seconds)
   yield(SUSPEND)
   if task.cut then
     task.cut = nil
-    return throw(task.block or task)
+    return throw(task.block)
   end
 end
 
 --- async.wait_until(predicate)
 local function wait_until(predicate)
   local task = current("async.wait_until")
-  local block = task.block or task
+  local block = task.block
   arguments.check_callable(predicate, 1, "wait_until")
   if block.doom then return throw(block) end
   while not predicate() do
@@ -123,7 +121,7 @@ end
 --- async.await(start)
 local function await(start)
   local task = current("async.await")
-  local block = task.block or task
+  local block = task.block
   arguments.check_callable(start, 1, "await")
   if block.doom then return throw(block) end
   local wait = {}
@@ -154,7 +152,7 @@ end
 local function returned(task, ok, ...)
   if ok then return true, ... end
   local err = ...
-  if task and blocks.owner_of(task.block or task, err) then error(err, 0) end
+  if task and blocks.owner_of(task.block, err) then error(err, 0) end
   return false, err
 end
 
@@ -172,7 +170,7 @@ local function async_xpcall(fn, handler, ...)
     return ok, ...
   end
   return returned_here(xpcall(fn, function(err)
-    if task and blocks.owner_of(task.block or task, err) then
+    if task and blocks.owner_of(task.block, err) then
       passing = true
       return err
     end

@@ -34,9 +34,9 @@ local LONG = 1024 -- a longer queue is thrown away when it is empty
 -- --- A task's function ------------------------------------------------------
 
 local function begin(task)
-  local fn = task.fn
-  task.fn = nil
-  task.co = running_coroutine()
+  local fn = task.wait
+  task.wait = nil
+  task.co = task.parent.loop.worker
   here.task = task
   return fn
 end
@@ -53,7 +53,7 @@ local function finish(ok, ...)
   local tree = task.block
   here.task = task.parent.loop.before
   task.co = nil
-  if tree == nil then return settle(task, ok, ...) end
+  if tree == task then return settle(task, ok, ...) end
   if not ok then note_function(tree, (...)) end
   task.pending = { n = select("#", ...) + 1, ok, ... }
   if tree.first then
@@ -117,13 +117,13 @@ local function go_on(loop)
     else
       queue[at] = nil
       loop.at = at
-      if task.fn == nil then
-        local co = task.co
+      local co = task.co
+      if co then
         here.task = task
         local alive, state = resume(co)
         if state ~= SUSPEND then resumed(loop, task, co, alive, state) end
       elseif task.doom then
-        task.fn, task.args = nil, nil
+        task.wait, task.args = nil, nil
         settle(task, false, error_of(task.doom))
       else
         here.task = loop.before

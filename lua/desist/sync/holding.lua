@@ -11,14 +11,31 @@ local function released(task, ok, ...)
   return outcome.raise(task, outcome.failure_of(task, err))
 end
 
-local function done(release, held, task, ...)
-  release(held)
+--- Gives back what it still holds when its coroutine is closed.
+local Guard = {
+  __close = function(self)
+    if self.held ~= nil then self.release(self.held) end
+  end,
+}
+
+local function done(guard, task, ...)
+  local held = guard.held
+  guard.held = nil
+  guard.release(held)
   return released(task, ...)
 end
 
---- fn(...)'s results or its error, after release(held).
+local function once()
+  return true
+end
+
+--- fn(...)'s results or its error, after release(held). A `for` closes its
+-- fourth value, in Lua 5.4; before that no coroutine is closed.
 local function hold(release, held, task, fn, ...)
-  return done(release, held, task, xpcall(fn, tasks.on_error, ...))
+  local guard = setmetatable({ held = held, release = release }, Guard)
+  for _ in once, nil, nil, guard do -- luacheck: ignore 512
+    return done(guard, task, xpcall(fn, tasks.on_error, ...))
+  end
 end
 
 return hold

@@ -28,7 +28,7 @@ end
 --- The running task, for the method `name`; raises if it is cancelled.
 local function checkpoint(name)
   local task = running.current(name, 2)
-  local block = task.block or task
+  local block = task.block
   if block.doom then blocks.throw(block) end
   return task
 end
@@ -40,7 +40,7 @@ function Waiters:wait(task, value)
   if self.last then self.last.next = waiter else self.first = waiter end
   self.last = waiter
   if not running.suspend(task, leave, waiter) then
-    blocks.throw(task.block or task)
+    blocks.throw(task.block)
   end
   return waiter
 end
