@@ -1,6 +1,7 @@
 -- luv.once and luv.close: what a handle is started for.
 
 local async = require "desist.async"
+local desist = require "desist"
 local helper = require "spec.helper"
 local helper_luv = require "spec.helper_luv"
 local luv = require "desist.loop.luv"
@@ -88,15 +89,19 @@ describe("luv.once", function()
 
   it("lets one task at a time wait for a handle", function()
     luv.run(function()
-      local socket = udp()
+      local source = desist.source()
+      local poll = uv.new_poll(source:token():fd())
+      local function readable()
+        return luv.once(uv.poll_start, uv.poll_stop, poll, "r")
+      end
       async.scope(function(scope)
-        scope:spawn(receive, socket)
+        local first = scope:spawn(readable)
         async.checkpoint()
-        assert.equal("EALREADY", select(3, receive(socket)))
-        assert.is_true(socket:is_active())
-        scope:cancel()
+        assert.equal("EALREADY", select(3, readable()))
+        source:cancel()
+        assert.equal("r", first:join())
       end)
-      luv.close(socket)
+      luv.close(poll)
     end)
   end)
 end)

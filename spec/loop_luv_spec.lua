@@ -6,11 +6,14 @@ local helper = require "spec.helper"
 local helper_luv = require "spec.helper_luv"
 local luv = require "desist.loop.luv"
 local sync = require "desist.sync"
+local turns = require "desist.loop.luv.turns"
 local uv = require "luv"
 
 local handles = helper_luv.handles
 
 local function sleep_long() return async.sleep(60) end
+
+local function wait_for_ever() return async.sleep(math.huge) end
 
 -- How long fn takes; for bounds that are generous.
 local function seconds(fn, ...)
@@ -163,7 +166,7 @@ describe("luv.loop", function()
     local source = desist.source()
     local loop = luv.loop()
     local task = loop:spawn(function()
-      return async.scope({ token = source:token() }, sleep_long)
+      return async.scope({ token = source:token() }, wait_for_ever)
     end)
     local thread = helper.thread(function(handle)
       local there = require "desist"
@@ -209,6 +212,21 @@ describe("luv.loop", function()
     end)
   end)
 
+  it("takes one turn of luv's timer for a sleep", function()
+    local door = turns.door()
+    local watch = door.watch(desist.wakeup_fd(), print)
+    for i = 1, 30 do
+      local start, woken = desist.now(), nil
+      repeat until desist.now() > start + i / 30000
+      start = desist.now()
+      door.later(0.0013, function() woken = desist.now() end)
+      repeat uv.run "once" until woken
+      assert.is_true(woken - start >= 0.0013)
+    end
+    door.forget(watch)
+    uv.run()
+  end)
+
   it("measures time from now, not from luv's last look at the clock",
     function()
       luv.run(function()
@@ -231,13 +249,14 @@ describe("luv.loop", function()
 
   it("lets luv look at its sockets while tasks never rest", function()
     local loop, fired = luv.loop(), false
-    helper_luv.after(5, function() fired = true end)
-    loop:spawn(function()
+    uv.fs_stat("/", function() fired = true end)
+    local task = loop:spawn(function()
       local limit = desist.now() + 5
       while not fired and desist.now() < limit do async.checkpoint() end
+      return fired
     end)
     uv.run()
-    assert.is_true(fired)
+    assert.same({ true, true }, { task:result() })
   end)
 
   it("runs beside others on the same luv", function()
@@ -383,7 +402,7 @@ describe("a loop on luv is woken at once", function()
     local source = desist.source()
     local loop = luv.loop()
     local task = loop:spawn(function()
-      return async.scope({ token = source:token() }, sleep_long)
+      return async.scope({ token = source:token() }, wait_for_ever)
     end)
     helper_luv.after(5, function() source:cancel_async() end)
     uv.run()

@@ -9,10 +9,9 @@
 --                       there is none here; now and then); gives a handle
 --   forget(handle)      fn will not be called (again)
 --
--- One of soon and later is pending at most, and is not forgotten once fn was
--- called. From the first task until none is left the descriptor is watched: a
--- host that ends when it waits for nothing lives as long as the tasks.
--- Time is desist.now(). docs/loops.md shows how to write one.
+-- One of soon and later is pending at most; it is not forgotten once fn was
+-- called. The descriptor is watched while there are tasks, so that a host which
+-- ends when it waits for nothing lives as long. docs/loops.md writes a door.
 
 local desist = require "desist"
 local loops = require "desist.async.loop"
@@ -21,8 +20,7 @@ local DAY, huge = 86400, math.huge
 
 local function dispatch() desist.dispatch() end
 
---- A loop that turns on the host's event loop. It has spawn, now, is_idle,
--- next_time, cancel and close, like a stepped one.
+--- A loop that turns on the host's event loop; else like a stepped one.
 local function hosted(door, name)
   local loop = loops.new { real = true, name = name }
   local watched, pending, due -- two handles; the time of the second
@@ -32,23 +30,22 @@ local function hosted(door, name)
     loop:_turn(desist.now())
   end
 
+  local function forget(handle) if handle then door.forget(handle) end end
+
   --- Asks the host for the next turn; with no task left, for nothing.
   local function rest()
-    if loop.alive > 0 and not watched then
+    local idle, time = loop:is_idle(), loop:next_time() or huge
+    if not idle and not watched then
       watched = door.watch(desist.wakeup_fd(), dispatch)
     end
-    local time = loop:next_time() or huge
-    if pending and time < due or loop.alive == 0 then
-      if pending then door.forget(pending) end
-      pending = nil
-    end
+    if idle or pending and time < due then pending = forget(pending) end
     if not pending and time < huge then
       local left = time - desist.now()
       due = left > 0 and time or -huge
       pending = left > 0 and door.later(math.min(left, DAY), turn)
         or door.soon(turn)
     end
-    if loop.alive == 0 and watched then watched = door.forget(watched) end
+    if idle then watched = forget(watched) end
   end
 
   function loop:close()
