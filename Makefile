@@ -240,8 +240,8 @@ bench:
 # For a build without threads. In the programs the tests that need threads leave
 # themselves out.
 without_threads := $(filter-out stress_% lua_%,$(programs))
-specs_without_threads := $(filter-out descriptor examples% readme states% \
-  wakeup,$(SPECS))
+specs_without_threads := $(filter-out async_run descriptor examples% readme \
+  states% wakeup,$(SPECS))
 
 .PHONY: test test-steps test-variants test-packages
 test:
@@ -300,8 +300,10 @@ asan-steps:
 # their own, with their own collectors.)
 preload = $(still) env LD_PRELOAD=$(shell $(CC) -print-file-name=libasan.so)
 collecting = -e 'collectgarbage(\"incremental\", $(1), 1000)'
-specs_big := $(filter clock effective_deadline handle linked_all long_lived \
-  misuse order,$(SPECS))
+specs_big := $(filter async_checkpoint async_failure async_gather async_loop \
+  async_misuse async_property async_scope async_task async_token clock \
+  effective_deadline handle linked_all long_lived misuse order sync_queue,\
+  $(SPECS))
 specs_small := $(filter-out examples% $(specs_big),$(SPECS))
 
 # Every allocation failing in turn, and nothing lost.
