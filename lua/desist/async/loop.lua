@@ -134,7 +134,10 @@ local function leave_put_off(task)
   local loop = task.parent.loop
   local list, count = loop.put_off, loop.put_off_count
   list[task.at] = false
-  while list[count] == false do count = count - 1 end
+  while list[count] == false do
+    list[count] = nil
+    count = count - 1
+  end
   loop.put_off_count = count
 end
 
@@ -148,12 +151,22 @@ function Loop:_put_off(task)
   task.at, task.wait = count, leave_put_off
 end
 
+--- They go on before what is ready already.
 local function take_put_off(self)
-  local list, count = self.put_off, self.put_off_count
-  self.put_off, self.put_off_count = {}, 0
-  for i = 1, count do
-    if list[i] then wake(list[i]) end
+  local list, others, count = self.put_off, self.ready, 0
+  for i = 1, self.put_off_count do
+    local task = list[i]
+    list[i] = nil
+    if task then
+      count = count + 1
+      list[count], task.wait = task, nil
+    end
   end
+  for i = 1, self.ready_count do
+    list[count + i], others[i] = others[i], nil
+  end
+  self.ready, self.ready_count = list, count + self.ready_count
+  self.put_off, self.put_off_count = others, 0
 end
 
 --- Errors of first tasks that nobody has joined.
