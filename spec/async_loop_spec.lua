@@ -148,11 +148,31 @@ describe("async.loop", function()
       loop:step(0)
       loop:spawn(calls.note, "ready")
       loop:step(1)
-      assert.equal(3, calls.n)
-      assert.equal("due", calls:arguments(3)[1])
-      local order = calls:order()
-      assert.is_true(order == "put off ready due"
-        or order == "ready put off due")
+      assert.equal("put off ready due", calls:order())
+    end)
+
+    it("runs put-off tasks in their order, without those cancelled",
+    function()
+      local tasks = {}
+      for i = 1, 6 do
+        tasks[i] = loop:spawn(function()
+          async.next_step()
+          calls.note(i)
+          async.next_step()
+          calls.note(i)
+        end)
+      end
+      loop:step(0)
+      tasks[2]:cancel()
+      tasks[5]:cancel()
+      tasks[6]:cancel()
+      loop:step(0)
+      assert.equal("1 3 4", calls:order())
+      tasks[1]:cancel()
+      loop:step(0)
+      assert.equal("1 3 4 3 4", calls:order())
+      assert.is_true(loop:is_idle())
+      assert.is_nil(loop:next_time())
     end)
 
     it("wakes tasks in the order in which they became ready", function()
