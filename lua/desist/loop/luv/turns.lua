@@ -22,12 +22,14 @@ local function share(fd, fn)
   sharers = sharers + 1
 end
 
+--- Stops the poll, if nobody shares it any more; that one is to be closed.
 local function unshare()
   sharers = sharers - 1
-  if sharers == 0 then
-    poll:close()
-    poll = nil
-  end
+  if sharers > 0 then return nil end
+  local unused = poll
+  poll = nil
+  unused:stop()
+  return unused
 end
 
 -- --- The door ---------------------------------------------------------------
@@ -42,7 +44,14 @@ end
 -- not a timer of 0 ms: that would keep luv from looking at its sockets.
 local function door()
   local idle, timer
+  local inside = false -- one of them calls: luv is running
   local self = {}
+
+  local function call(fn)
+    inside = true
+    fn()
+    inside = false
+  end
 
   function self.watch(fd, fn)
     share(fd, fn)
@@ -54,21 +63,32 @@ local function door()
     local handle = idle
     handle:start(function()
       handle:stop()
-      fn()
+      call(fn)
     end)
     return handle
   end
 
   function self.later(seconds, fn)
-    timer:start(milliseconds(seconds), 0, function() fn() end)
+    timer:start(milliseconds(seconds), 0, function() call(fn) end)
     return timer
   end
 
+  --- Closing takes luv's next turn. It may never come, and luv crashes when a
+  -- state ends with a handle half closed: begins in that turn, too.
+  local function close()
+    local handle, other, unused = idle, timer, unshare()
+    local function finish()
+      handle:close()
+      other:close()
+      if unused then unused:close() end
+    end
+    if inside then return finish() end
+    handle:start(finish)
+  end
+
   function self.forget(handle)
-    if handle ~= self then return handle:stop() end
-    idle:close()
-    timer:close()
-    unshare()
+    if handle == self then return close() end
+    handle:stop()
   end
 
   return self
