@@ -41,6 +41,7 @@ build = {
     ["desist.loop.luv.request"] = "lua/desist/loop/luv/request.lua",
     ["desist.loop.luv.stream"] = "lua/desist/loop/luv/stream.lua",
     ["desist.loop.luv.turns"] = "lua/desist/loop/luv/turns.lua",
+    ["desist.loop.prosody"] = "lua/desist/loop/prosody.lua",
     ["desist.sync"] = "lua/desist/sync.lua",
     ["desist.sync.event"] = "lua/desist/sync/event.lua",
     ["desist.sync.holding"] = "lua/desist/sync/holding.lua",
