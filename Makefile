@@ -240,7 +240,7 @@ bench:
 # For a build without threads. In the programs the tests that need threads leave
 # themselves out.
 without_threads := $(filter-out stress_% lua_%,$(programs))
-specs_without_threads := $(filter-out descriptor examples readme states% \
+specs_without_threads := $(filter-out descriptor examples% readme states% \
   wakeup,$(SPECS))
 
 .PHONY: test test-steps test-variants test-packages
@@ -302,7 +302,7 @@ preload = $(still) env LD_PRELOAD=$(shell $(CC) -print-file-name=libasan.so)
 collecting = -e 'collectgarbage(\"incremental\", $(1), 1000)'
 specs_big := $(filter clock effective_deadline handle linked_all long_lived \
   misuse order,$(SPECS))
-specs_small := $(filter-out examples $(specs_big),$(SPECS))
+specs_small := $(filter-out examples% $(specs_big),$(SPECS))
 
 # Every allocation failing in turn, and nothing lost.
 oom:
@@ -326,7 +326,7 @@ valgrind-steps: export CHECK_TIMEOUT = 580
 valgrind-steps:
 	@+$(MAKE) -k run specs SUITE=valgrind/ WRAP="$(memcheck)" LIMIT=600 \
 	  RUN="$(filter-out $(spec_oom) fork% deadline_many,$(programs))" \
-	  SPECS="$(filter-out examples long_lived order,$(SPECS))"
+	  SPECS="$(filter-out examples% long_lived order,$(SPECS))"
 
 # --- lint, check ------------------------------------------------------------
 

@@ -1,108 +1,16 @@
 --- Runs every example as a user would: as a program of its own.
---
--- The children find desist by the LUA_PATH and LUA_CPATH of the environment.
+-- helper_examples.lua says how.
 
-local ROOT = debug.getinfo(1, "S").source:match("^@(.*)spec[/\\]") or "./"
-local EXAMPLES = ROOT .. "examples/"
-local WITHOUT_LUV = "lua5.4 -e 'package.preload.luv = error' "
-local TIME_LIMIT = "timeout 60 " -- an example that hangs fails, not the suite
+local examples = require "spec.helper_examples"
 
-local function is_true(command)
-  local status = os.execute(command .. " >/dev/null 2>&1")
-  return status == true or status == 0
-end
-
-local function has_module(name)
-  return is_true(("lua5.4 -e 'require %q'"):format(name))
-end
-
-local runs_here = _VERSION == "Lua 5.4" and is_true("lua5.4 -v")
-local has_luv = runs_here and has_module("luv")
-local has_script = is_true("script --version | grep util-linux")
-
---- Runs a shell command; gives its exit status and all that it said.
-local function run(command)
-  local pipe = assert(io.popen(("{ %s; } 2>&1"):format(command)))
-  local output = pipe:read("a"):gsub("\r\n", "\n")
-  local _, how, status = pipe:close()
-  return how == "exit" and status or how, output
-end
-
-local function example(name, options)
-  return ('lua5.4 "%s%s.lua" %s'):format(EXAMPLES, name, options or "")
-end
-
---- Runs an example where there is no terminal.
-local function run_example(name, options)
-  return run(TIME_LIMIT .. example(name, options) .. " </dev/null")
-end
-
-local function exists(path)
-  local file = io.open(path)
-  return file ~= nil and file:close()
-end
-
-local function content_of(path)
-  local file = assert(io.open(path, "rb"))
-  local content = file:read("a")
-  file:close()
-  return content
-end
-
-local temporary_files = {} -- of the running test
-
---- A file with this content, which is removed after the test.
-local function temporary_file(content)
-  local path = os.tmpname()
-  table.insert(temporary_files, path)
-  local file = assert(io.open(path, "wb"))
-  file:write(content)
-  file:close()
-  return path
-end
-
---- Shell code that waits until the file tells this text; at most 20 seconds.
-local function wait_for(text, path)
-  return ("for _ in $(seq 400); do grep -q '%s' %s && break; sleep 0.05; done")
-    :format(text, path)
-end
-
---- Runs a command on a pseudo terminal on which somebody presses a key (as
--- printf takes it) whenever a prompt is seen: `presses` is a list of prompt,
--- key, prompt, key. Gives the output, the exit status and what the terminal's
--- settings are then.
-local function run_on_terminal(presses, command)
-  local screen = temporary_file("")
-  local typist = {}
-  for i = 1, #presses, 2 do
-    typist[#typist + 1] = wait_for(presses[i], screen)
-    typist[#typist + 1] = ("printf '%s'"):format(presses[i + 1])
-  end
-  typist[#typist + 1] = wait_for("^status ", screen)
-  local _, output = run(("{ %s; } | %s script -qefc '%s' %s"):format(
-    table.concat(typist, "; "), TIME_LIMIT,
-    -- the shell hears Ctrl-C as well, and some give up then
-    "trap : INT; " .. command .. "; echo status $?; stty -a", screen))
-  local told, status, settings = output:match("(.*)status (%d+)\n(.*)")
-  return told or output, tonumber(status), settings or ""
-end
-
---- Checks that these texts are in the output, in this order.
-local function assert_tells(output, ...)
-  local from = 1
-  for _, text in ipairs({ ... }) do
-    local _, last = output:find(text, from, true)
-    assert(last, ("%q is missing, or too early, in:\n%s"):format(text, output))
-    from = last + 1
-  end
-end
-
-local function assert_terminal_restored(settings)
-  for _, setting in ipairs({ "isig", "icanon", "echo", "icrnl" }) do
-    assert(settings:find("[%s]" .. setting .. "[%s]"),
-      setting .. " is off in:\n" .. settings)
-  end
-end
+local assert_tells = examples.assert_tells
+local assert_terminal_restored = examples.assert_terminal_restored
+local example, run, run_example = examples.command, examples.run,
+  examples.run_alone
+local has_luv, has_script = examples.has_luv, examples.has_script
+local run_on_terminal, wait_for = examples.run_on_terminal, examples.wait_for
+local content_of, exists = examples.content_of, examples.exists
+local temporary_file = examples.temporary_file
 
 local function needs(condition, what)
   if not condition then
@@ -111,27 +19,24 @@ local function needs(condition, what)
   return condition
 end
 
--- What has a test below; the first test compares it with the folder.
+-- What has a test below or, with tasks, in examples_async_spec.lua; the first
+-- test compares it with the folder.
 local TESTED = {
-  "ctrl_c", "linked", "object_cancellation", "polling", "register_callback",
-  "wait_descriptor",
+  "crawler", "ctrl_c", "graceful_shutdown", "linked", "object_cancellation",
+  "polling", "register_callback", "retries", "scene", "wait_descriptor",
 }
 
 describe("the examples", function()
-  if not runs_here then
+  if not examples.run_here then
     pending("are written for Lua 5.4")
     return
   end
 
-  after_each(function()
-    while #temporary_files > 0 do
-      os.remove(table.remove(temporary_files))
-    end
-  end)
+  after_each(examples.remove_temporary_files)
 
   it("are all run here, and all say how to run them", function()
     local found = {}
-    for path in io.popen(('ls "%s"*.lua'):format(EXAMPLES)):lines() do
+    for path in io.popen(('ls "%s"*.lua'):format(examples.FOLDER)):lines() do
       local name = path:match("([%w_]+)%.lua$")
       found[#found + 1] = name
       assert_tells(content_of(path), "---", "Neighbour of",
@@ -294,7 +199,7 @@ describe("the examples", function()
             loop.after(0.1, function() error("a mistake") end)
             loop.after(60, function() end)
             loop.run()
-          ]]):format(EXAMPLES))
+          ]]):format(examples.FOLDER))
           local output, status, settings = run_on_terminal({},
             "lua5.4 " .. program)
           assert.equal(1, status, output)
@@ -317,7 +222,7 @@ describe("the examples", function()
       end)
 
       it("is taken, and named, where luv is missing", function()
-        local status, output = run(TIME_LIMIT .. WITHOUT_LUV
+        local status, output = run(examples.TIME_LIMIT .. examples.WITHOUT_LUV
           .. example("register_callback", "--after 0.1"):gsub("^%S+", ""))
         assert.equal(0, status, output)
         assert_tells(output, "luv is not installed here",
@@ -356,10 +261,10 @@ describe("the examples", function()
   end)
 
   describe("the demo's HTTP reader", function()
-    local http = dofile(EXAMPLES .. "support/http.lua")
+    local http = dofile(examples.FOLDER .. "support/http.lua")
 
     it("takes a head in pieces of any size", function()
-      local response = http.response_head("200 OK", 5, "062c0215") .. "hello"
+      local response = http.download_head(5, "062c0215") .. "hello"
       for size = 1, #response do
         local reader = http.response_reader()
         local head, fed
@@ -408,7 +313,7 @@ describe("the examples", function()
   end)
 
   it("wait_descriptor says so where luv is missing", function()
-    local status, output = run(WITHOUT_LUV
+    local status, output = run(examples.WITHOUT_LUV
       .. example("wait_descriptor"):gsub("^%S+", ""))
     assert.equal(1, status)
     assert_tells(output, "this example needs luv")

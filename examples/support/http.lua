@@ -71,16 +71,31 @@ local function request_head(authority, target)
     target, authority)
 end
 
---- The head of a response whose body has `size` bytes and this Adler-32.
-local function response_head(status, size, adler32)
+--- The head of a response whose body has `size` bytes; `fields` is a list of
+-- further lines, "Name: value".
+local function response_head(status, size, fields)
   return table.concat({
     "HTTP/1.1 " .. status,
-    "Content-Type: application/octet-stream",
     "Content-Length: " .. size,
-    "Digest: adler32=" .. adler32,
+    table.concat(fields, "\r\n"),
     "Connection: close",
     "\r\n",
   }, "\r\n")
+end
+
+--- The head of a download with this Adler-32.
+local function download_head(size, adler32)
+  return response_head("200 OK", size, {
+    "Content-Type: application/octet-stream",
+    "Digest: adler32=" .. adler32,
+  })
+end
+
+--- Host, port and target of a URL like http://127.0.0.1:8080/path.
+local function split_url(url)
+  local host, port, target = url:match("^http://([%d.]+):(%d+)(/.*)$")
+  assert(host, "the URL must look like http://127.0.0.1:8080/path")
+  return host, tonumber(port), target
 end
 
 return {
@@ -88,4 +103,6 @@ return {
   response_reader = response_reader,
   request_head = request_head,
   response_head = response_head,
+  download_head = download_head,
+  split_url = split_url,
 }

@@ -46,6 +46,16 @@
 #ifndef CHECK_TSAN
 #  define CHECK_TSAN 0
 #endif
+#if defined(__SANITIZE_ADDRESS__)
+#  define CHECK_ASAN 1
+#elif defined(__has_feature)
+#  if __has_feature(address_sanitizer)
+#    define CHECK_ASAN 1
+#  endif
+#endif
+#ifndef CHECK_ASAN
+#  define CHECK_ASAN 0
+#endif
 
 /* It ends a child of fork that starts threads, unless told not to. */
 #if CHECK_TSAN

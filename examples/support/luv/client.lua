@@ -18,8 +18,7 @@ end
 --- Downloads `url` into the file `path`. See support/transfer.lua for the two
 -- callbacks, and for what becomes of a part of the file.
 function Client:download(url, path, on_progress, on_done)
-  local host, port, target = url:match("^http://([%d.]+):(%d+)(/.*)$")
-  assert(host, "the URL must look like http://127.0.0.1:8080/path")
+  local host, port, target = http.split_url(url)
   assert(not self._transfer, "a client downloads once")
 
   local socket = uv.new_tcp()
@@ -45,7 +44,7 @@ function Client:download(url, path, on_progress, on_done)
     end
   end
 
-  socket:connect(host, tonumber(port), loop.protect(function(err)
+  socket:connect(host, port, loop.protect(function(err)
     if transfer.status ~= "running" then
       return -- aborted while connecting
     elseif err then

@@ -57,10 +57,11 @@ end
 
 local function answer(self, client, request)
   if request.method ~= "GET" or request.target ~= PATH then
-    send_and_close(client, http.response_head("404 Not Found", 0, "00000001"))
+    send_and_close(client, http.response_head("404 Not Found", 0,
+      { "Content-Type: text/plain" }))
     return
   end
-  client:write(http.response_head("200 OK", #self._body, self.adler32))
+  client:write(http.download_head(#self._body, self.adler32))
   stream(self, client)
 end
 

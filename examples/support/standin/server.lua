@@ -13,7 +13,7 @@ Server.__index = Server
 local function response(self)
   return coroutine.wrap(function()
     local body = self._body
-    coroutine.yield(http.response_head("200 OK", #body, self.adler32))
+    coroutine.yield(http.download_head(#body, self.adler32))
     for chunk = 1, CHUNKS do
       local from = #body * (chunk - 1) // CHUNKS
       self.sent = #body * chunk // CHUNKS

@@ -17,7 +17,8 @@
 --   trees    each task in it is the first of a tree
 --   shield   what is outside of it is not seen inside
 --   ended    nothing of it runs any more
---   source, timed, error: made when somebody asks
+--   source, timed, error: made when somebody asks; `timed` has the deadline
+--   mixed    an outside token reaches its source, on whatever clock that is
 --   special  there is more to close than a deadline
 --
 -- `doom` makes a checkpoint cost one look. A source of the core costs more
@@ -61,19 +62,20 @@ end
 
 local token_of
 
---- The source of a block that is not cancelled itself. One with an outside
--- token has two: so that its deadline is on the clock of its loop, whatever
--- clock the outside is on.
+--- The source of a block that is not cancelled itself. One that is mixed has
+-- two: so that its deadline is on the clock of its loop.
 local function make_source(block)
+  local parent = not block.shield and block.parent
+  local above = parent and token_of(parent) or nil
   local source
-  if block.parent and not block.shield then
-    source = linked(block, token_of(block.parent))
+  block.special = true
+  block.mixed = block.outside ~= nil or parent and parent.mixed
+  if block.mixed then
+    block.timed = new_source(block)
+    source = linked(block, above, block.timed:token(), block.outside)
   else
-    source = new_source(block)
-  end
-  block.timed, block.special = source, true
-  if block.outside then
-    source = linked(block, source:token(), block.outside)
+    source = above and linked(block, above) or new_source(block)
+    block.timed = source
   end
   block.source = source
   if block.due then block.loop:_arm(block) end

@@ -279,9 +279,10 @@ local function spawn_named(block, background, fn, ...)
   if type(fn) == "function" or arguments.is_callable(fn) then
     return spawn(block, background, fn, ...)
   end
-  if type(fn) ~= "table" then arguments.check_callable(fn, 1, "spawn") end
-  arguments.check_options(fn, 1, "spawn", { name = "string" })
-  arguments.check_callable((...), 2, "spawn")
+  local name = background and "background" or "spawn"
+  if type(fn) ~= "table" then arguments.check_callable(fn, 1, name) end
+  arguments.check_options(fn, 1, name, { name = "string" })
+  arguments.check_callable((...), 2, name)
   local task = spawn(block, background, ...)
   task.name = fn.name
   return task

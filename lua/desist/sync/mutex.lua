@@ -58,8 +58,8 @@ end
 
 --- fn(...) while it is held.
 function Mutex:with(fn, ...)
-  local task = waiters.checkpoint("mutex:with")
   arguments.check_callable(fn, 1, "with")
+  local task = waiters.checkpoint("mutex:with")
   check_holder(self, task, 2)
   take(self, task)
   return hold(hand_over, self, task, fn, ...)

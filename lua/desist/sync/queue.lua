@@ -65,8 +65,8 @@ end
 
 --- True; false, "closed" if the queue is. Waits while it is full.
 function Queue:put(value)
-  local task = waiters.checkpoint("queue:put")
   check_value(value, "put")
+  local task = waiters.checkpoint("queue:put")
   if self.closed then return false, "closed" end
   if offer(self, value) then return true end
   local waiter = self.putters:wait(task, value)

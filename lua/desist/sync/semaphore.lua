@@ -46,8 +46,8 @@ end
 
 --- fn(...) with a permit.
 function Semaphore:with(fn, ...)
-  local task = waiters.checkpoint("semaphore:with")
   arguments.check_callable(fn, 1, "with")
+  local task = waiters.checkpoint("semaphore:with")
   take(self, task)
   return hold(self.release, self, task, fn, ...)
 end
