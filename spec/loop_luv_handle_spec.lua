@@ -144,3 +144,55 @@ describe("luv.close", function()
     end)
   end)
 end)
+
+describe("luv.with", function()
+  helper.leave_nothing(before_each, after_each)
+  helper_luv.leave_nothing(before_each, after_each)
+
+  it("gives what the function returns, and closes the handle", function()
+    luv.run(function()
+      local socket = udp()
+      assert.same({ n = 3, true, nil, 2 }, table.pack(luv.with(socket,
+        function(given, ...) return given == socket, ... end, nil, 2)))
+      assert.is_true(socket:is_closing())
+    end)
+  end)
+
+  it("closes it when the function fails", function()
+    luv.run(function()
+      local socket = udp()
+      local problem = {}
+      assert.equal(problem, helper.raises(function()
+        luv.with(socket, function() error(problem) end)
+      end))
+      assert.is_true(socket:is_closing())
+    end)
+  end)
+
+  it("closes it when the task is cancelled", function()
+    luv.run(function()
+      local socket = udp()
+      local _, err = async.move_on_after(0.01, luv.with, socket, receive)
+      assert.equal("deadline", err.kind)
+      assert.is_true(socket:is_closing())
+    end)
+  end)
+
+  it("closes it when the loop is closed", function()
+    local loop, socket = luv.loop(), udp()
+    loop:spawn(luv.with, socket, function() async.sleep(60) end)
+    uv.run "nowait"
+    loop:close()
+    assert.is_true(socket:is_closing())
+    uv.run()
+  end)
+
+  it("wants a task and a function", function()
+    helper.raises(function() luv.with(nil, print) end,
+      "luv.with outside a task")
+    luv.run(function()
+      helper.argument_error(2, "with", "function expected, got nil",
+        function() luv.with(nil) end)
+    end)
+  end)
+end)

@@ -110,10 +110,10 @@ describe("luv.loop", function()
     local loop, order = luv.loop(), helper.recorder()
     loop:spawn(function()
       order.note "task"
-      async.sleep(0.005)
+      async.sleep(0.1)
       order.note "slept"
     end)
-    helper_luv.after(1, order:as "timer")
+    helper_luv.after(20, order:as "timer")
     order.note "spawned"
     uv.run()
     assert.equal("spawned task timer slept", order:order())

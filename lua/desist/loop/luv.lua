@@ -69,6 +69,7 @@ return {
   request = request.request,
   once = handle.once,
   close = handle.close,
+  with = handle.with,
 
   -- names, sockets, pipes, processes
   getaddrinfo = request.getaddrinfo,
