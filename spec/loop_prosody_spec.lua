@@ -133,12 +133,20 @@ end
 module:provides("http", { route = route, default_path = "/" })
 ]]
 
+-- The example of docs/loops.md.
+local function example()
+  local file = assert(io.open "docs/loops.md")
+  local text = file:read "a"
+  file:close()
+  return assert(text:match "\n```lua module\n(.-)\n```\n")
+end
+
 local CONFIG = [[
 run_as_root = true
 network_backend = %q
 plugin_paths = { %q }
 data_path = %q
-modules_enabled = { "http", "desist" }
+modules_enabled = { "http", "desist", "example" }
 modules_disabled = { "c2s", "s2s", "offline", "tls", "saslauth", "posix" }
 interfaces = { "127.0.0.1" }
 http_interfaces = { "127.0.0.1" }
@@ -189,6 +197,7 @@ local function prepare(backend)
   socket:close()
   local folder = assert(uv.fs_mkdtemp "/tmp/desist_prosody_XXXXXX")
   write(folder .. "/mod_desist.lua", MODULE)
+  write(folder .. "/mod_example.lua", example())
   write(folder .. "/prosody.cfg.lua", CONFIG:format(backend, folder, folder,
     port, folder .. "/log"))
   return folder, port
@@ -298,6 +307,12 @@ for _, backend in ipairs { "epoll", "select" } do
       assert.is_truthy(log:find "stack traceback:\n[^\n]*mod_desist.lua")
       assert.equal(409, (get(port, "/error")))
       counts_become "on_error none$"
+    end)
+
+    client("is written as in docs/loops.md", function()
+      local start = desist.now()
+      assert.same({ 200, "lift-off\n" }, { get(port, "/example/start") })
+      assert.is_true(desist.now() - start >= 1)
     end)
 
     client("awaits promises", function()
