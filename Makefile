@@ -240,8 +240,8 @@ bench:
 # For a build without threads. In the programs the tests that need threads leave
 # themselves out.
 without_threads := $(filter-out stress_% lua_%,$(programs))
-specs_without_threads := $(filter-out descriptor examples% readme states% \
-  wakeup,$(SPECS))
+specs_without_threads := $(filter-out descriptor examples% loop_luv \
+  loop_prosody readme states% wakeup,$(SPECS))
 
 .PHONY: test test-steps test-variants test-packages
 test:

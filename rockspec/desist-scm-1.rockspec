@@ -36,6 +36,7 @@ build = {
     ["desist.async.wait"] = "lua/desist/async/wait.lua",
     ["desist.async.work"] = "lua/desist/async/work.lua",
     ["desist.loop.luv"] = "lua/desist/loop/luv.lua",
+    ["desist.loop.luv.errors"] = "lua/desist/loop/luv/errors.lua",
     ["desist.loop.luv.handle"] = "lua/desist/loop/luv/handle.lua",
     ["desist.loop.luv.process"] = "lua/desist/loop/luv/process.lua",
     ["desist.loop.luv.request"] = "lua/desist/loop/luv/request.lua",
