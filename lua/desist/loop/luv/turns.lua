@@ -44,14 +44,7 @@ end
 -- not a timer of 0 ms: that would keep luv from looking at its sockets.
 local function door()
   local idle, timer
-  local inside = false -- one of them calls: luv is running
   local self = {}
-
-  local function call(fn)
-    inside = true
-    fn()
-    inside = false
-  end
 
   function self.watch(fd, fn)
     share(fd, fn)
@@ -63,27 +56,25 @@ local function door()
     local handle = idle
     handle:start(function()
       handle:stop()
-      call(fn)
+      fn()
     end)
     return handle
   end
 
   function self.later(seconds, fn)
-    timer:start(milliseconds(seconds), 0, function() call(fn) end)
+    timer:start(milliseconds(seconds), 0, function() fn() end)
     return timer
   end
 
-  --- Closing takes luv's next turn. It may never come, and luv crashes when a
-  -- state ends with a handle half closed: begins in that turn, too.
+  --- Closing takes a turn of luv. If none ever came luv would crash at the end
+  -- of the state; so it begins in that turn, too.
   local function close()
     local handle, other, unused = idle, timer, unshare()
-    local function finish()
+    handle:start(function()
       handle:close()
       other:close()
       if unused then unused:close() end
-    end
-    if inside then return finish() end
-    handle:start(finish)
+    end)
   end
 
   function self.forget(handle)
