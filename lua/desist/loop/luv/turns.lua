@@ -35,8 +35,9 @@ end
 -- --- The door ---------------------------------------------------------------
 
 --- Milliseconds of luv's clock, which stands still between its turns, until
--- `seconds` from now, not less.
+-- `seconds` from now, not less; some years at most.
 local function milliseconds(seconds)
+  seconds = math.min(seconds, 2 ^ 31)
   return math.ceil(uv.hrtime() / 1e6 + seconds * 1e3) - uv.now()
 end
 
@@ -85,4 +86,4 @@ local function door()
   return self
 end
 
-return { door = door }
+return { door = door, milliseconds = milliseconds }
