@@ -219,7 +219,7 @@ jobs = $(if $(filter -j%,$(MAKEFLAGS)),,-j2)
 
 setup = @sh .ci/setup.sh
 to_build := cc lua5.4 lua.h
-to_test := $(to_build) busted luv luarocks pkg-config c++
+to_test := $(to_build) busted luv prosody luarocks pkg-config c++
 to_lint := luacheck luac5.1 clang clang-format cppcheck
 
 # --- demo, bench ------------------------------------------------------------
@@ -240,8 +240,8 @@ bench:
 # For a build without threads. In the programs the tests that need threads leave
 # themselves out.
 without_threads := $(filter-out stress_% lua_%,$(programs))
-specs_without_threads := $(filter-out async_run descriptor examples% readme \
-  states% wakeup,$(SPECS))
+specs_without_threads := $(filter-out async_run descriptor examples% loop_luv \
+  loop_prosody readme states% wakeup,$(SPECS))
 
 .PHONY: test test-steps test-variants test-packages
 test:
@@ -289,9 +289,11 @@ asan-steps:
 	@+$(MAKE) -k run VARIANT=asan SUITE=asan/ WRAP="$(still)" \
 	  RUN="$(filter-out $(spec_oom),$(programs))" STRESS_SECONDS=3
 	@+$(MAKE) -k specs VARIANT=asan SUITE=asan/ WRAP="$(preload)"
-	@+$(MAKE) -k specs VARIANT=asan SUITE=asan-collecting/ WRAP="$(preload)" \
+	@+$(MAKE) -k specs VARIANT=asan SUITE=asan-collecting/ \
+	  WRAP="$(preload) CHECK_SLOWER=100" \
 	  LUA_OPTIONS="$(call collecting,10)" SPECS="$(specs_small)"
-	@+$(MAKE) -k specs VARIANT=asan SUITE=asan-collecting/ WRAP="$(preload)" \
+	@+$(MAKE) -k specs VARIANT=asan SUITE=asan-collecting/ \
+	  WRAP="$(preload) CHECK_SLOWER=100" \
 	  LUA_OPTIONS="$(call collecting,104)" SPECS="$(specs_big)"
 
 # Stock lua5.4 with the runtime preloaded. Once more with a collector that
@@ -318,7 +320,7 @@ memcheck := valgrind --quiet --leak-check=full --show-leak-kinds=definite \
   --errors-for-leak-kinds=definite --keep-debuginfo=yes --error-exitcode=9
 
 valgrind:
-	$(setup) 'make valgrind' $(to_build) busted luv valgrind
+	$(setup) 'make valgrind' $(to_build) busted luv prosody valgrind
 	$(call suite,valgrind)
 
 valgrind-steps: export CHECK_SLOWER = 20

@@ -28,6 +28,7 @@ look_up() {
   lua5.4) package=lua5.4 reason='runs the module' ;;
   lua.h) package=liblua5.4-dev reason='the headers of Lua 5.4, to compile the module' ;;
   luv) package=lua-luv reason='the event loop of the demo and its tests' ;;
+  prosody) package=prosody reason='a host of tasks, in their tests' ;;
   busted) package=lua-busted reason='runs the specs' ;;
   luarocks) package=luarocks reason='installs the rock into a tree of its own, as a test' ;;
   pkg-config) package=pkg-config reason='finds an installed desist, as a test' ;;
@@ -50,6 +51,7 @@ works() {
   c++) has "${CXX:-g++}" ;;
   lua.h) compiles '#include <lauxlib.h>' "$(lua_flags)" ;;
   luv) quiet lua5.4 -e 'require "luv"' ;;
+  prosody) has prosody ;;
   busted) quiet lua5.4 -e 'require "busted"' && test -f /usr/bin/busted ;;
   glib) quiet pkg-config --exists gio-2.0 ;;
   lgi) quiet lua5.3 -e 'require("lgi").require("Gio")' ;;

@@ -557,9 +557,9 @@ describe("supervise", function()
         local task = scope:spawn(error, ("x"):rep(100), 0)
         pcall(task.join, task)
       end
-      for _ = 1, 1000 do turn() end
+      for _ = 1, helper.many(1000) do turn() end
       local before = helper.kilobytes()
-      for _ = 1, 5000 do turn() end
+      for _ = 1, helper.many(5000) do turn() end
       local grown = helper.kilobytes() - before
       assert.is_true(grown < 64, ("grew by %.0f KB"):format(grown))
     end)

@@ -87,8 +87,9 @@ describe("a door", function()
   end)
 
   it("is asked for nothing until there is a task", function()
-    assert.equal("", host.log:order())
     assert.is_true(loop:is_idle())
+    loop:close()
+    assert.equal("", host.log:order())
   end)
 
   it("is told to watch and to turn soon when a task is spawned", function()

@@ -172,6 +172,11 @@ function helper.kilobytes()
   return collectgarbage "count"
 end
 
+-- So many, or fewer where a tool makes everything slow.
+function helper.many(count)
+  return math.ceil(count / (tonumber(os.getenv "CHECK_SLOWER") or 1))
+end
+
 -- Descriptors ------------------------------------------------------------
 
 -- Whether a poll finds `fd` readable at this moment.

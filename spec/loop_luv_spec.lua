@@ -110,10 +110,10 @@ describe("luv.loop", function()
     local loop, order = luv.loop(), helper.recorder()
     loop:spawn(function()
       order.note "task"
-      async.sleep(0.005)
+      async.sleep(0.1)
       order.note "slept"
     end)
-    helper_luv.after(1, order:as "timer")
+    helper_luv.after(20, order:as "timer")
     order.note "spawned"
     uv.run()
     assert.equal("spawned task timer slept", order:order())
@@ -309,6 +309,31 @@ describe("luv.loop", function()
     helper.raises(function() loop:spawn(print) end, "the loop is closed")
     loop:close()
   end)
+
+  it("may be closed at the end of the program", function()
+    for _, before in ipairs { "", "uv.run 'nowait'", "uv.run 'once'" } do
+      local output, how, code = helper.child([[
+        local async, uv = require "desist.async", require "luv"
+        local loop = require "desist.loop.luv".loop()
+        loop:spawn(async.sleep, 60)
+        ]] .. before .. [[
+
+        loop:close()
+        print "closed"
+      ]])
+      assert.same({ "closed\n", "exit", 0 }, { output, how, code })
+    end
+  end)
+
+  it("may be used anew when its last handles are still to be closed",
+    function()
+      local one, two = luv.loop(), luv.loop()
+      one:spawn(async.sleep, 60)
+      one:close()
+      local task = two:spawn(async.sleep, 0.001)
+      uv.run()
+      assert.equal("returned", task:status())
+    end)
 
   it("is collected when it has no tasks", function()
     local left = helper.survivors(function()

@@ -3,7 +3,7 @@ local helper = require "spec.helper"
 -- The examples of the documents. Each ```lua block runs in a process of its
 -- own and must end well; what it prints must be what its comments say: the
 -- text behind each "-->", one per line, blanks alike. Each ```c block must
--- compile.
+-- compile. (A ```lua module is in loop_prosody_spec.lua.)
 
 local function read(path)
   local file <close> = assert(io.open(path))
@@ -21,7 +21,7 @@ local function blocks(path, language)
       block = nil
     elseif block then
       table.insert(block.lines, line)
-    elseif line:match "^```(%w*)" == language then
+    elseif line:match "^```(.*)$" == language then
       block = { number = number + 1, lines = {} }
       table.insert(found, block)
     end
@@ -82,7 +82,7 @@ local function has_gcc()
   return (os.execute "unset LD_PRELOAD; gcc --version >/dev/null 2>&1")
 end
 
-for _, path in ipairs { "README.md", "docs/lua-api.md" } do
+for _, path in ipairs { "README.md", "docs/lua-api.md", "docs/loops.md" } do
   describe(path, function()
     helper.leave_nothing(before_each, after_each)
 

@@ -28,15 +28,13 @@ local function loop(options)
   return door.hosted(turns.door(), options and options.name)
 end
 
---- The last turn is for the handles that the loop has closed. Luv gives up
--- when nothing is left that could wake a task.
+--- Luv gives up when nothing is left that could wake a task.
 local function drive(main)
   while not main.ended do
     if not uv.run "once" and not main.ended then
       error("tasks are left, and nothing that could wake them", 0)
     end
   end
-  uv.run "nowait"
 end
 
 --- The error of the main task is the caller's.
@@ -48,7 +46,8 @@ local function results_of(ok, ...)
 end
 
 --- luv.run(fn, ...): runs fn as a task, and luv's event loop until it has
--- ended; its results, or its error.
+-- ended; its results, or its error. Luv's last turn is for the handles that
+-- the loop has closed.
 local function run(fn, ...)
   arguments.check_callable(fn, 1, "run")
   if running.here.task then error("luv.run inside a task", 2) end
@@ -57,6 +56,7 @@ local function run(fn, ...)
   local main = own:spawn(fn, ...)
   local ok, err = pcall(drive, main)
   own:close()
+  uv.run "nowait"
   if not ok then error(err, 0) end
   return results_of(main:result())
 end
@@ -69,6 +69,7 @@ return {
   request = request.request,
   once = handle.once,
   close = handle.close,
+  with = handle.with,
 
   -- names, sockets, pipes, processes
   getaddrinfo = request.getaddrinfo,

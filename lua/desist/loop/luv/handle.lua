@@ -1,7 +1,10 @@
 --- Awaiting handles of luv: what one is started for, and closing it.
 
 local uv = require "luv"
+local arguments = require "desist.async.arguments"
+local hold = require "desist.sync.holding"
 local request = require "desist.loop.luv.request"
+local running = require "desist.async.running"
 local await = require "desist.async.wait".await
 
 local failure = request.failure
@@ -49,4 +52,12 @@ local function close(handle)
   if not uv.is_closing(handle) then handle:close() end
 end
 
-return { close = close, on_close = on_close, once = once }
+--- luv.with(handle, fn, ...): fn(handle, ...)'s results or its error, after
+-- the handle is closed; it is closed, too, with the task when its loop is.
+local function with(handle, fn, ...)
+  local task = running.current "luv.with"
+  arguments.check_callable(fn, 2, "with")
+  return hold(close, handle, task, fn, handle, ...)
+end
+
+return { close = close, on_close = on_close, once = once, with = with }

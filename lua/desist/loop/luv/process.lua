@@ -8,6 +8,7 @@ local uv = require "luv"
 local arguments = require "desist.async.arguments"
 local scope = require "desist.async.scope"
 local await = require "desist.async.wait".await
+local milliseconds = require "desist.loop.luv.turns".milliseconds
 
 local GRACE = 5 -- seconds between TERM and KILL
 
@@ -15,7 +16,7 @@ local GRACE = 5 -- seconds between TERM and KILL
 -- luv, so that this also works when the loop is closed with its tasks.
 local function stop(child, grace)
   child.timer = uv.new_timer()
-  child.timer:start(math.ceil(grace * 1e3), 0, function()
+  child.timer:start(milliseconds(grace), 0, function()
     child.handle:kill "sigkill"
   end)
   child.handle:kill "sigterm"

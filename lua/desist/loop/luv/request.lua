@@ -2,6 +2,7 @@
 -- and calls it once, with an error first.
 
 local uv = require "luv"
+local texts = require "desist.loop.luv.errors"
 local await = require "desist.async.wait".await
 
 local pcall, select = pcall, select
@@ -9,27 +10,12 @@ local unpack = table.unpack or unpack
 
 -- --- Errors -----------------------------------------------------------------
 
---- luv gives callbacks "ENOENT: no such file: PATH", or the name alone; this
--- has the text for names that have been asked for.
-local texts
-
-local function text_of(name)
-  if texts == nil then
-    texts = {}
-    for _, range in ipairs { { 1, 140 }, { 3000, 3015 }, { 4000, 4095 } } do
-      for code = range[1], range[2] do
-        local text, of = uv.translate_sys_error(-code)
-        if of then texts[of] = text end
-      end
-    end
-  end
-  return texts[name] or name
-end
-
---- What luv's functions return for an error that a callback was given.
+--- What luv's functions return for an error that a callback was given:
+-- "ENOENT: no such file or directory: PATH", or the name alone.
 local function failure(err)
   local name = err:match "^[%u%d_]+"
-  return nil, err == name and text_of(name) or err, name or err
+  if err == name and texts[name] then err = name .. ": " .. texts[name] end
+  return nil, err, name or err
 end
 
 -- --- Requests ---------------------------------------------------------------

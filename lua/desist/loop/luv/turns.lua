@@ -22,19 +22,22 @@ local function share(fd, fn)
   sharers = sharers + 1
 end
 
+--- Stops the poll, if nobody shares it any more; that one is to be closed.
 local function unshare()
   sharers = sharers - 1
-  if sharers == 0 then
-    poll:close()
-    poll = nil
-  end
+  if sharers > 0 then return nil end
+  local unused = poll
+  poll = nil
+  unused:stop()
+  return unused
 end
 
 -- --- The door ---------------------------------------------------------------
 
 --- Milliseconds of luv's clock, which stands still between its turns, until
--- `seconds` from now, not less.
+-- `seconds` from now, not less; some years at most.
 local function milliseconds(seconds)
+  seconds = math.min(seconds, 2 ^ 31)
   return math.ceil(uv.hrtime() / 1e6 + seconds * 1e3) - uv.now()
 end
 
@@ -64,14 +67,23 @@ local function door()
     return timer
   end
 
+  --- Closing takes a turn of luv. If none ever came luv would crash at the end
+  -- of the state; so it begins in that turn, too.
+  local function close()
+    local handle, other, unused = idle, timer, unshare()
+    handle:start(function()
+      handle:close()
+      other:close()
+      if unused then unused:close() end
+    end)
+  end
+
   function self.forget(handle)
-    if handle ~= self then return handle:stop() end
-    idle:close()
-    timer:close()
-    unshare()
+    if handle == self then return close() end
+    handle:stop()
   end
 
   return self
 end
 
-return { door = door }
+return { door = door, milliseconds = milliseconds }
