@@ -300,8 +300,8 @@ asan-steps:
 # their own, with their own collectors.)
 preload = $(still) env LD_PRELOAD=$(shell $(CC) -print-file-name=libasan.so)
 collecting = -e 'collectgarbage(\"incremental\", $(1), 1000)'
-specs_big := $(filter clock effective_deadline handle linked_all long_lived \
-  misuse order,$(SPECS))
+specs_big := $(filter async_idle clock effective_deadline handle linked_all \
+  long_lived misuse order,$(SPECS))
 specs_small := $(filter-out examples% $(specs_big),$(SPECS))
 
 # Every allocation failing in turn, and nothing lost.
