@@ -231,7 +231,8 @@ demo:
 	@$(lua_env) $(LUA) examples/register_callback.lua $(ARGS)
 
 bench:
-	$(setup) 'make bench' $(to_build) c++ pkg-config glib lua5.3 lgi
+	$(setup) 'make bench' $(to_build) c++ pkg-config glib lua5.3 lgi luv \
+	  cqueues
 	@$(MAKE) lib module
 	@sh bench/run.sh $(ARGS)
 
