@@ -231,7 +231,8 @@ demo:
 	@$(lua_env) $(LUA) examples/register_callback.lua $(ARGS)
 
 bench:
-	$(setup) 'make bench' $(to_build) c++ pkg-config glib lua5.3 lgi
+	$(setup) 'make bench' $(to_build) c++ pkg-config glib lua5.3 lgi luv \
+	  cqueues
 	@$(MAKE) lib module
 	@sh bench/run.sh $(ARGS)
 
@@ -302,8 +303,8 @@ asan-steps:
 # their own, with their own collectors.)
 preload = $(still) env LD_PRELOAD=$(shell $(CC) -print-file-name=libasan.so)
 collecting = -e 'collectgarbage(\"incremental\", $(1), 1000)'
-specs_big := $(filter async_checkpoint async_failure async_gather async_loop \
-  async_misuse async_property async_scope async_task async_token clock \
+specs_big := $(filter async_checkpoint async_failure async_gather async_idle \
+  async_loop async_misuse async_property async_scope async_task async_token clock \
   effective_deadline handle linked_all long_lived misuse order sync_queue,\
   $(SPECS))
 specs_small := $(filter-out examples% $(specs_big),$(SPECS))

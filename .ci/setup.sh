@@ -27,7 +27,7 @@ look_up() {
   clang) package=clang reason='compiles the sources a second time' ;;
   lua5.4) package=lua5.4 reason='runs the module' ;;
   lua.h) package=liblua5.4-dev reason='the headers of Lua 5.4, to compile the module' ;;
-  luv) package=lua-luv reason='the event loop of the demo and its tests' ;;
+  luv) package=lua-luv reason='the event loop of the demo and its tests, and to compare with' ;;
   prosody) package=prosody reason='a host of tasks, in their tests' ;;
   busted) package=lua-busted reason='runs the specs' ;;
   luarocks) package=luarocks reason='installs the rock into a tree of its own, as a test' ;;
@@ -41,6 +41,7 @@ look_up() {
   glib) package=libglib2.0-dev reason='GCancellable, to compare with' ;;
   lua5.3) package=lua5.3 reason='runs lgi, to compare with' ;;
   lgi) package=lua-lgi reason='GCancellable in Lua, to compare with' ;;
+  cqueues) package=lua-cqueues reason='coroutines of cqueues, to compare with' ;;
   *) echo "setup.sh: unknown thing '$1'" >&2; exit 2 ;;
   esac
 }
@@ -54,6 +55,7 @@ works() {
   prosody) has prosody ;;
   busted) quiet lua5.4 -e 'require "busted"' && test -f /usr/bin/busted ;;
   glib) quiet pkg-config --exists gio-2.0 ;;
+  cqueues) quiet lua5.4 -e 'require "cqueues"' ;;
   lgi) quiet lua5.3 -e 'require("lgi").require("Gio")' ;;
   *) quiet "$1" --version || quiet "$1" -v ;;
   esac

@@ -1,10 +1,11 @@
 /*
 ** floor.c: the least that things written in C can cost: a userdata with one
 ** method that does nothing, and a loop that calls a Lua function under
-** lua_pcall and does nothing else.
+** lua_pcall and does nothing else. Besides, what malloc has given out.
 */
 #include <lauxlib.h>
 #include <lua.h>
+#include <malloc.h>
 
 static const char type_name[] = "bench.floor";
 
@@ -32,6 +33,13 @@ static int call(lua_State *L) {
   return 0;
 }
 
+/* Bytes in use, also those that malloc maps block by block. */
+static int heap(lua_State *L) {
+  struct mallinfo2 info = mallinfo2();
+  lua_pushinteger(L, (lua_Integer)(info.uordblks + info.hblkhd));
+  return 1;
+}
+
 int luaopen_bench_floor(lua_State *L) {
   luaL_newmetatable(L, type_name);
   lua_newtable(L);
@@ -43,5 +51,7 @@ int luaopen_bench_floor(lua_State *L) {
   lua_setfield(L, -2, "new");
   lua_pushcfunction(L, call);
   lua_setfield(L, -2, "call");
+  lua_pushcfunction(L, heap);
+  lua_setfield(L, -2, "heap");
   return 1;
 }

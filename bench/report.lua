@@ -1,11 +1,13 @@
 --- Runs every benchmark and prints one report.
 --   lua5.4 bench/report.lua [--build DIR] [--rounds N] [--markdown]
---                           [--into FILE]
+--                           [--into FILE] [--only PROGRAM]
 -- from the top folder. DIR (default: build) has libraries and programs as the
 -- Makefile leaves them. `--markdown` prints Markdown; `--into FILE` prints
--- text and puts Markdown between the two marks in FILE.
+-- text and puts Markdown between the two marks in FILE. `--only` leaves out
+-- all but one program: core, threads, memory, lua or async.
 --
--- The programs print fields separated by tabs: see bench.cpp, memory.cpp.
+-- The programs print fields separated by tabs: see bench.cpp, memory.cpp,
+-- bench_async.lua.
 
 local BEGIN = "<!-- make bench: begin -->"
 local END = "<!-- make bench: end -->"
@@ -13,6 +15,9 @@ local END = "<!-- make bench: end -->"
 -- Ratios within this much above their target are a tie: where the processor
 -- puts the same instructions makes as much difference.
 local TIE = 1.02
+
+local ONLY = { core = true, threads = true, memory = true, lua = true,
+  async = true }
 
 local lua = arg[-1] or "lua5.4"
 local failures = 0
@@ -30,6 +35,8 @@ local function parse(arguments)
       options.build, i = value, i + 1
     elseif name == "--into" and value then
       options.into, i = value, i + 1
+    elseif name == "--only" and ONLY[value] then
+      options.only, i = value, i + 1
     elseif name == "--rounds" and tonumber(value) then
       options.rounds, i = " --rounds " .. value, i + 1
     else
@@ -37,6 +44,10 @@ local function parse(arguments)
       os.exit(2)
     end
     i = i + 1
+  end
+  if options.only and options.into then
+    io.stderr:write("report.lua: --into takes the whole report\n")
+    os.exit(2)
   end
   return options
 end
@@ -104,20 +115,24 @@ local function run(what, command)
 end
 
 local function run_all(options)
+  local results = {}
+  local function run_if(only, name, what, command)
+    if not options.only or options.only == only then
+      results[name] = run(what, command .. options.rounds)
+    end
+  end
   local core = options.build .. "/bench/bench_core"
-  local results = {
-    single = run("C", core .. options.rounds),
-    threaded = run("C with threads", core .. " --threads" .. options.rounds),
-    memory = run("memory", core .. " --memory"),
-  }
   local paths = ('LUA_PATH="bench/?.lua;lua/?.lua;lua/?/init.lua;;" '
     .. 'LUA_CPATH="@/lua/?.so;@/bench/?.so;;" '):gsub("@", options.build)
-  results.lua = run("Lua",
-    paths .. lua .. " bench/bench_lua.lua" .. options.rounds)
+  run_if("core", "single", "C", core)
+  run_if("threads", "threaded", "C with threads", core .. " --threads")
+  run_if("memory", "memory", "memory", core .. " --memory")
+  run_if("lua", "lua", "Lua", paths .. lua .. " bench/bench_lua.lua")
   if first_line("command -v lua5.3") then
-    results.lgi = run("lgi", 'LUA_PATH="bench/?.lua;;" LUA_CPATH=";;" '
-      .. "lua5.3 bench/bench_lgi.lua" .. options.rounds)
+    run_if("lua", "lgi", "lgi", 'LUA_PATH="bench/?.lua;;" LUA_CPATH=";;" '
+      .. "lua5.3 bench/bench_lgi.lua")
   end
+  run_if("async", "async", "tasks", paths .. lua .. " bench/bench_async.lua")
   return results
 end
 
@@ -253,21 +268,66 @@ local function lgi_table(mine, theirs)
   return result
 end
 
-local function machine_line(results)
-  local core, lgi = results.single.machine, results.lgi
-  if not core.rounds then
-    return "bench_core failed."
+local function tasks_table(printed)
+  local result = { heading = "Lua 5.4: tasks", notes = printed.notes,
+    columns = { "operation", "desist ns", "against", "ns", "ratio", "at most",
+      "reached" } }
+  for _, row in ipairs(printed.rows) do
+    for i = 2, #row do
+      local peer = row[i]
+      table.insert(result, { i == 2 and row.title or "",
+        i == 2 and nanoseconds(row[1].nanoseconds) or "", peer.name,
+        nanoseconds(peer.nanoseconds), number(peer.ratio, 2),
+        number(peer.at_most, 1), mark(peer.ratio, peer.at_most) })
+    end
   end
-  return table.concat({
-    core.cores .. " cores",
-    first_line("sed -n 's/^model name[^:]*: //p' /proc/cpuinfo") or "unknown",
-    first_line("uname -sr") or "unknown",
-    core.compiler, "glibc " .. core.glibc, "GLib " .. core.GLib,
-    first_line(lua .. " -v"):match("^%S+ %S+") or _VERSION,
-    lgi and lgi.machine.lgi and "lgi " .. lgi.machine.lgi or "no lgi",
-    "desist " .. core.desist,
-    "medians of " .. core.rounds .. " rounds",
-  }, "; ") .. "."
+  return result
+end
+
+local function sleepers_table(printed)
+  local result = { heading = "Lua 5.4: memory of a sleeping task",
+    columns = { "one more", "bytes of Lua", "at most", "reached", "heap" },
+    notes = { "bytes of Lua: what collectgarbage(\"count\") grows by; heap:"
+      .. " growth of malloc's heap, what C libraries keep included." } }
+  for _, f in ipairs(printed.memory) do
+    local bytes, at_most, heap = table.unpack(f)
+    local limit = at_most > 0 and at_most or nil
+    local reached = ""
+    if limit then
+      reached = bytes <= limit and "yes"
+        or ("no: %+g bytes"):format(bytes - limit)
+    end
+    table.insert(result, { f.title, number(bytes, 0), number(limit, 0),
+      reached, number(heap, 0) })
+  end
+  return result
+end
+
+local function machine_line(results)
+  local known, parts = {}, {}
+  for _, printed in pairs(results) do
+    for name, value in pairs(printed.machine) do
+      known[name] = value
+    end
+  end
+  local function add(form, value)
+    if value then
+      parts[#parts + 1] = form:format(value)
+    end
+  end
+  add("%s cores", known.cores)
+  add("%s", first_line("sed -n 's/^model name[^:]*: //p' /proc/cpuinfo"))
+  add("%s", first_line("uname -sr"))
+  add("%s", known.compiler)
+  add("glibc %s", known.glibc)
+  add("GLib %s", known.GLib)
+  add("%s", first_line(lua .. " -v"):match("^%S+ %S+"))
+  add("lgi %s", known.lgi)
+  add("cqueues %s", known.cqueues)
+  add("luv %s", known.luv)
+  add("desist %s", known.desist)
+  add("medians of %s rounds", known.rounds)
+  return table.concat(parts, "; ") .. "."
 end
 
 --- Two ways to print -------------------------------------------------------
@@ -345,23 +405,27 @@ end
 
 local options = parse(arg)
 local results = run_all(options)
-local tables = {
-  core_table("C, in a process that never had a second thread", results.single),
-  core_table("C, in a process with threads", results.threaded),
-  memory_table(results.memory),
-  plain_table(results.lua),
-  lgi_table(results.lua, results.lgi),
-}
+local tables = {}
 
-local function mention_failure(content, printed)
-  if printed.failed then
-    table.insert(content.notes, "Not measured: the program failed.")
+local function add_table(printed, make, ...)
+  if printed then
+    local content = make(...)
+    if printed.failed then
+      table.insert(content.notes, "Not measured: the program failed.")
+    end
+    tables[#tables + 1] = content
   end
 end
 
-for i, name in ipairs { "single", "threaded", "memory", "lua", "lua" } do
-  mention_failure(tables[i], results[name])
-end
+add_table(results.single, core_table,
+  "C, in a process that never had a second thread", results.single)
+add_table(results.threaded, core_table, "C, in a process with threads",
+  results.threaded)
+add_table(results.memory, memory_table, results.memory)
+add_table(results.lua, plain_table, results.lua)
+add_table(results.lua, lgi_table, results.lua, results.lgi)
+add_table(results.async, tasks_table, results.async)
+add_table(results.async, sleepers_table, results.async)
 
 local function report(render)
   local parts = { machine_line(results) .. "\n" }
