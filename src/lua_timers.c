@@ -9,6 +9,7 @@
 */
 #include "lua_binding.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct entry {
@@ -29,6 +30,8 @@ typedef struct timers_box {
 enum { TIMERS_ITEMS = 1, TIMERS_BLOCK };
 
 #define LATE ((uint64_t)1 << 63)
+
+enum { KEPT = 1024 }; /* the room that an empty heap keeps */
 
 static const box_type timers_type = { "desist.timers", sizeof(timers_box) };
 
@@ -80,6 +83,10 @@ static void make_room(lua_State *L, timers_box *box) {
   uint32_t *places;
   if (box->count + 1 < box->room) return;
   if (box->room > UINT32_MAX / 4) luaL_error(L, "too many timers");
+  if (box->room == 0) {
+    lua_newtable(L);
+    lua_setiuservalue(L, 1, TIMERS_ITEMS);
+  }
   room = box->room == 0 ? 8 : box->room * 2;
   heap = (entry *)lua_newuserdatauv(
       L, (size_t)room * (sizeof *heap + sizeof *places), 0);
@@ -94,6 +101,17 @@ static void make_room(lua_State *L, timers_box *box) {
   box->room = room;
 }
 
+/* Of an empty heap that was large: make_room begins anew. */
+static void let_go(lua_State *L, timers_box *box) {
+  lua_pushnil(L);
+  lua_setiuservalue(L, 1, TIMERS_BLOCK);
+  lua_pushnil(L);
+  lua_setiuservalue(L, 1, TIMERS_ITEMS);
+  box->heap = NULL;
+  box->places = NULL;
+  box->room = box->slots = box->free = 0;
+}
+
 /* Pushes the item of the slot, which is free from now on. */
 static void push_item(lua_State *L, timers_box *box, uint32_t slot) {
   lua_getiuservalue(L, 1, TIMERS_ITEMS);
@@ -103,17 +121,17 @@ static void push_item(lua_State *L, timers_box *box, uint32_t slot) {
   lua_remove(L, -2);
   box->places[slot] = box->free;
   box->free = slot;
+  if (box->count == 0 && box->room > KEPT) let_go(L, box);
 }
 
 /* --- Functions --- */
 
-/* timers, item, time, late: the item's slot. */
-static int timers_push(lua_State *L) {
-  timers_box *box = check(L);
+/* The item at 2; pushes its slot. */
+static int add(lua_State *L, timers_box *box, double time, bool late) {
   entry what;
   uint32_t slot;
-  what.time = luaL_checknumber(L, 3);
-  what.order = ++box->order | (lua_toboolean(L, 4) ? LATE : 0);
+  what.time = time;
+  what.order = ++box->order | (late ? LATE : 0);
   make_room(L, box);
   slot = box->free != 0 ? box->free : box->slots + 1;
   lua_getiuservalue(L, 1, TIMERS_ITEMS);
@@ -126,6 +144,24 @@ static int timers_push(lua_State *L) {
   what.slot = slot;
   rise(box, ++box->count, what);
   lua_pushinteger(L, (lua_Integer)slot);
+  return 1;
+}
+
+/* timers, item, time, late: the item's slot. */
+static int timers_push(lua_State *L) {
+  timers_box *box = check(L);
+  return add(L, box, luaL_checknumber(L, 3), lua_toboolean(L, 4) != 0);
+}
+
+/* timers, item, now, seconds: the item's slot; true: it is for ever; false: the
+** time is not later than now; nothing: this is no duration. */
+static int timers_push_after(lua_State *L) {
+  timers_box *box = check(L);
+  double now = luaL_checknumber(L, 3);
+  double time = now + (double)lua_tonumber(L, 4);
+  if (lua_type(L, 4) != LUA_TNUMBER || !(lua_tonumber(L, 4) >= 0)) return 0;
+  if (time > now && time < HUGE_VAL) return add(L, box, time, false);
+  lua_pushboolean(L, time > now);
   return 1;
 }
 
@@ -190,13 +226,12 @@ static int timers_take_same(lua_State *L) {
 static int timers_new(lua_State *L) {
   (void)desist__new_box(L, desist__host_of(L), &timers_type, TIMERS_META,
                         sizeof(timers_box), 2);
-  lua_newtable(L);
-  lua_setiuservalue(L, -2, TIMERS_ITEMS);
   return 1;
 }
 
 void desist__push_timers(lua_State *L, host *owner) {
   static const luaL_Reg functions[] = {
+    { "push_after", timers_push_after },
     { "new", timers_new },
     { "push", timers_push },
     { "remove", timers_remove },
@@ -207,7 +242,7 @@ void desist__push_timers(lua_State *L, host *owner) {
   };
   static const luaL_Reg methods[] = { { NULL, NULL } };
   desist__set_methods(L, owner, TIMERS_META, &timers_type, methods);
-  lua_createtable(L, 0, 6);
+  lua_createtable(L, 0, 7);
   lua_pushlightuserdata(L, owner);
   luaL_setfuncs(L, functions, 1);
 }

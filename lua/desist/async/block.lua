@@ -117,7 +117,10 @@ end
 --- The block around (or at) `block` that a cancellation error belongs to, or
 -- nil: it is somebody else's, or none. Of several the outermost in sight.
 local function owner_of(block, err)
-  local owner
+  local doom, owner = block.doom, nil
+  if doom and doom.error ~= nil and rawequal(doom.error, err) then
+    return doom
+  end
   if not desist.is_cancelled(err) then return nil end
   local origin = err.origin
   while block do
@@ -197,10 +200,16 @@ local function disarm(block)
   end
 end
 
+local cancel
+
 --- Cancels a block. False if it was, or is doomed or ended. What callbacks on
 -- its token raise is raised when all is done.
-local function cancel(block, cause, value)
+function cancel(block, cause, value)
   if block.doom or block.ended then return false end
+  if cause ~= "token" and block.outside and block.outside:is_cancelled() then
+    cancel(block, "token") -- before its callback could tell
+    return false
+  end
   block.cause, block.value = cause, value
   if block.due then disarm(block) end
   local tasks, count = doom_below(block)

@@ -44,7 +44,7 @@ end
 --- The clock of its sources; nil: the real one.
 function Loop:_clock()
   if self.real then return nil end
-  if self.manual == nil then self.manual = desist.manual_clock(self.time) end
+  if not self.manual then self.manual = desist.manual_clock(self.time) end
   return self.manual
 end
 
@@ -84,11 +84,6 @@ local function move_clock(self, time, behind)
   clock:set(max(time, clock:now()))
 end
 
-local function set_time(self, time, behind)
-  self.time = time
-  if self.manual then move_clock(self, time, behind) end
-end
-
 --- Wakes the sleepers of a moment, `task` first.
 local function wake_sleepers(self, task, time)
   repeat
@@ -113,7 +108,10 @@ local function run_due(self, target)
   local heap, real = self.timers, self.real
   local item, time, is_deadline, more = take_due(heap, target)
   while item do
-    if not real then set_time(self, time, true) end
+    if not real then
+      self.time = time
+      if self.manual then move_clock(self, time, true) end
+    end
     if is_deadline then
       cancel_blocks(self, item, time)
     elseif more or self.ready_count > 0 then
@@ -125,7 +123,10 @@ local function run_due(self, target)
     if self.ready_count > 0 then run_ready(self) end
     item, time, is_deadline, more = take_due(heap, target)
   end
-  if not real then set_time(self, target) end
+  if not real then
+    self.time = target
+    if self.manual then move_clock(self, target) end
+  end
 end
 
 -- --- Turns ------------------------------------------------------------------
@@ -319,7 +320,7 @@ end
 --- `real`: on desist.now, which then is `now`.
 local function new(fields)
   local self = setmetatable(fields, Loop)
-  self.real = self.real or false
+  self.real, self.manual = self.real or false, false
   self.time = self.time or 0
   self.tasks = 0
   self.timers = timers.new()

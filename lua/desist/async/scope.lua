@@ -8,13 +8,15 @@ local running = require "desist.async.running"
 local tasks = require "desist.async.task"
 
 local cancel, close = blocks.cancel, blocks.close
+local check_seconds = arguments.check_seconds
+local push_timer, real_now = desist._inside.timers.push, desist.now
 local set_deadline, token_of = blocks.set_deadline, blocks.token_of
 local conclude, note_function = outcome.conclude, outcome.note_function
 local raise, unpack = outcome.raise, outcome.unpack
 local current, here, park = running.current, running.here, running.park
 local on_error = tasks.on_error
-local huge, select, setmetatable, xpcall = math.huge, select, setmetatable,
-  xpcall
+local huge, select, setmetatable = math.huge, select, setmetatable
+local type, xpcall = type, xpcall
 
 local Scope = {}
 Scope.__index = Scope
@@ -96,13 +98,14 @@ local function limit(block, due, now)
   if due <= now then
     cancel(block, "deadline")
   else
-    block.loop:_add_deadline(block)
+    block.at = push_timer(block.loop.timers, block, due, true)
   end
 end
 
 --- In so many seconds.
 local function limit_to(block, seconds)
-  local now = block.loop:now()
+  local loop = block.loop
+  local now = loop.real and real_now() or loop.time
   return limit(block, now + seconds, now)
 end
 
@@ -164,8 +167,8 @@ end
 --- async.timeout(seconds, fn, ...)
 local function timeout(seconds, fn, ...)
   local task = current("async.timeout")
-  arguments.check_seconds(seconds, 1, "timeout")
-  arguments.check_callable(fn, 2, "timeout")
+  check_seconds(seconds, 1, "timeout")
+  if type(fn) ~= "function" then arguments.check_callable(fn, 2, "timeout") end
   local block = open(task)
   block.seconds, block.on_cut = seconds, raise_timeout
   limit_to(block, seconds)
@@ -210,9 +213,12 @@ local function check(self, name)
   end
 end
 
-function Scope:spawn(...)
+function Scope:spawn(fn, ...)
+  if type(fn) == "function" and self.ended == false then
+    return tasks.spawn_function(self, false, fn, ...)
+  end
   check(self, "spawn")
-  return tasks.spawn(self, false, ...)
+  return tasks.spawn(self, false, fn, ...)
 end
 
 function Scope:background(...)
@@ -246,6 +252,7 @@ function Scope:is_cancelled()
   check(self, "is_cancelled")
   return self.doom ~= nil
     or self.source ~= nil and self.source:is_cancelled()
+    or self.outside ~= nil and not self.ended and self.outside:is_cancelled()
 end
 
 function Scope:__tostring()

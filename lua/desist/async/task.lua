@@ -300,4 +300,5 @@ return {
   settle_tree = settle_tree,
   spawn = spawn_named,
   spawn_block = spawn_block,
+  spawn_function = spawn,
 }

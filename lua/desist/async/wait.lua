@@ -12,10 +12,10 @@ local wake = running.wake
 local SUSPEND, yield = running.SUSPEND, coroutine.yield
 local can_wait, refuse = desist._inside.can_wait, running.refuse
 local check_seconds = arguments.check_seconds
-local push_timer = desist._inside.timers.push
+local push_after = desist._inside.timers.push_after
 local remove_timer = desist._inside.timers.remove
 local real_now = desist.now
-local huge, pcall, select, type = math.huge, pcall, select, type
+local pcall, select = pcall, select
 
 --- Between two looks at a predicate, on loops that are not stepped.
 local PAUSE = 0.01
@@ -58,15 +58,8 @@ local function unsleep(task)
   local at = task.at
   if at then
     task.at = nil
-    remove_timer(task.parent.loop.timers, at)
+    if at ~= true then remove_timer(task.parent.loop.timers, at) end
   end
-end
-
---- When a sleep ends; nil: the clock cannot tell the difference to now.
-local function due_time(loop, seconds)
-  local now = loop.real and real_now() or loop.time
-  local due = now + seconds
-  if due > now then return due end
 end
 
 --- async.sleep(seconds). Few locals, and it yields by itself: how much stack a
@@ -74,16 +67,18 @@ end
 local function sleep(seconds)
   local task = here.task
   if not task or not can_wait(task.co) then refuse("async.sleep", 2) end
-  if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
+  if task.block.doom then
     check_seconds(seconds, 1, "sleep")
+    return throw(task.block)
   end
-  if task.block.doom then return throw(task.block) end
-  seconds = due_time(task.parent.loop, seconds)
-  if seconds == nil then return next_turn("async.sleep") end
-  if seconds < huge then
-    task.at = push_timer(task.parent.loop.timers, task, seconds)
+  local loop = task.parent.loop
+  loop = push_after(loop.timers, task, loop.real and real_now() or loop.time,
+    seconds)
+  if not loop then
+    check_seconds(seconds, 1, "sleep")
+    return next_turn("async.sleep")
   end
-  task.wait = unsleep
+  task.at, task.wait = loop, unsleep
   yield(SUSPEND)
   if task.cut then
     task.cut = nil
@@ -137,6 +132,11 @@ local function await(start)
     error(abort, 0)
   end
   if not wait.over then
+    if abort ~= nil and not arguments.is_callable(abort) then
+      wait.over = true
+      error(("async.await: start gave a %s, function or nil expected")
+        :format(type(abort)), 2)
+    end
     wait.abort = abort
     if block.doom then
       abort_operation(task, wait)

@@ -33,10 +33,10 @@ local LONG = 1024 -- a longer queue is thrown away when it is empty
 
 -- --- A task's function ------------------------------------------------------
 
-local function begin(task)
+local function begin(task, worker)
   local fn = task.wait
   task.wait = nil
-  task.co = task.parent.loop.worker
+  task.co = worker
   here.task = task
   return fn
 end
@@ -140,9 +140,9 @@ end
 local function work(loop, task)
   while true do
     if task.args then
-      finish(xpcall(begin(task), on_error, arguments_of(task)))
+      finish(xpcall(begin(task, loop.worker), on_error, arguments_of(task)))
     else
-      finish(xpcall(begin(task), on_error))
+      finish(xpcall(begin(task, loop.worker), on_error))
     end
     if loop.worker == running_coroutine() then
       task = go_on(loop)
