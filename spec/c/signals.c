@@ -6,7 +6,7 @@
 
 #include <sys/wait.h>
 
-static volatile sig_atomic_t handled;
+static atomic_int handled; /* also by handlers on other threads */
 
 static void handle(int number) { handled = number; }
 
