@@ -526,3 +526,21 @@ describe("a combinator", function()
     end)
   end))
 end)
+
+describe("tasks that gather each other", function()
+  helper.leave_nothing(before_each, after_each)
+
+  it("are told so, instead of waiting for ever", in_task(function()
+    local a, b, c
+    a = async.spawn(function() return async.race { b, function() end } end)
+    b = async.spawn(function() return async.any { c, async.checkpoint } end)
+    c = async.spawn(function()
+      local ok, err = pcall(function() async.all { a } end)
+      assert.is_false(ok)
+      assert.matches("async_gather_spec.lua:%d+: join of a task that waits "
+        .. "for the running one", err)
+      return "c"
+    end)
+    assert.equal("c", c:join())
+  end))
+end)
