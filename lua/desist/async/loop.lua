@@ -230,9 +230,9 @@ local function everything(root)
   return all, live
 end
 
-local function live_tasks(self)
+local function count_tasks(self)
   local _, live = everything(self.root)
-  return live
+  return #live == 1 and "1 task" or ("%d tasks"):format(#live)
 end
 
 -- --- What callers see -------------------------------------------------------
@@ -262,7 +262,7 @@ end
 function Loop:__tostring()
   return ("desist.loop%s (%s)"):format(
     self.name and (" '%s'"):format(self.name) or "",
-    self.closed and "closed" or ("%d tasks"):format(#live_tasks(self)))
+    self.closed and "closed" or count_tasks(self))
 end
 
 -- --- The end ----------------------------------------------------------------

@@ -63,15 +63,15 @@ local function finish(ok, ...)
   end
 end
 
-local function raise_foreign_yield()
-  debug.sethook()
-  error("coroutine.yield in a task (async.checkpoint lets others run)", 2)
-end
-
---- A yield that is not ours: raises an error where it was called.
+--- A yield that is not ours: raises an error where it was called, by a hook;
+-- one that is there already comes back.
 local function refuse_yield(task)
   if debug and debug.sethook then
-    debug.sethook(task.co, raise_foreign_yield, "", 1)
+    local hook, mask, count = debug.gethook(task.co)
+    debug.sethook(task.co, function()
+      debug.sethook(hook, mask, count)
+      error("coroutine.yield in a task (async.checkpoint lets others run)", 2)
+    end, "", 1)
   end
   return ready(task)
 end
