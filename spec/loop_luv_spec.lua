@@ -110,10 +110,10 @@ describe("luv.loop", function()
     local loop, order = luv.loop(), helper.recorder()
     loop:spawn(function()
       order.note "task"
-      async.sleep(0.1)
+      async.sleep(0.3)
       order.note "slept"
     end)
-    helper_luv.after(20, order:as "timer")
+    helper_luv.after(100, order:as "timer")
     order.note "spawned"
     uv.run()
     assert.equal("spawned task timer slept", order:order())
@@ -263,15 +263,15 @@ describe("luv.loop", function()
     local one, two = luv.loop { name = "one" }, luv.loop { name = "two" }
     local order = helper.recorder()
     one:spawn(function()
-      async.sleep(0.004)
+      async.sleep(0.06)
       order.note "one"
     end)
     local task = two:spawn(function()
-      async.sleep(0.002)
+      async.sleep(0.02)
       order.note "two"
       async.sleep(60)
     end)
-    helper_luv.after(15, function() task:cancel() end)
+    helper_luv.after(150, function() task:cancel() end)
     uv.run()
     assert.equal("two one", order:order())
     assert.equal("desist.loop 'one' (0 tasks)", tostring(one))
