@@ -25,7 +25,7 @@ static int inside_can_wait(lua_State *L) {
 }
 
 /* Sleeps until a callback is queued, at most that many seconds (nil: for
-** ever), and runs what is queued; how many ran. */
+** ever). */
 static int inside_idle(lua_State *L) {
   host *owner = desist__host_of(L);
   int64_t limit =
@@ -35,8 +35,7 @@ static int inside_idle(lua_State *L) {
     desist__inbox_wait(owner->inbox, NULL,
                        limit >= DESIST_NEVER - now ? DESIST_NEVER - 1
                                                    : now + limit);
-  lua_pushinteger(L, (lua_Integer)desist__run_queued(L, owner, SIZE_MAX));
-  return 1;
+  return 0;
 }
 
 void desist__push_inside(lua_State *L, host *owner) {

@@ -5,16 +5,17 @@
 **
 ** An item stands in a slot: items[slot] in user value 1, and places[slot] says
 ** where in the heap its entry is, or which slot is the next free one. Heap and
-** places are in user value 2, a block that doubles.
+** places are in user value 2, a block that grows by half.
 */
 #include "lua_binding.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct entry {
   double time;
-  uint64_t order; /* late ones have the highest bit */
+  uint32_t order; /* late ones have the highest bit */
   uint32_t slot;
 } entry;
 
@@ -23,13 +24,13 @@ typedef struct timers_box {
   entry *heap;      /* heap[1] to heap[count] */
   uint32_t *places; /* places[1] to places[slots] */
   uint32_t count, slots, room;
-  uint32_t free; /* a slot, or 0 */
-  uint64_t order;
+  uint32_t free;  /* a slot, or 0 */
+  uint32_t order; /* the last one given */
 } timers_box;
 
 enum { TIMERS_ITEMS = 1, TIMERS_BLOCK };
 
-#define LATE ((uint64_t)1 << 63)
+#define LATE ((uint32_t)1 << 31)
 
 enum { KEPT = 1024 }; /* the room that an empty heap keeps */
 
@@ -74,6 +75,22 @@ static void take(timers_box *box, uint32_t place) {
   rise(box, place, last);
 }
 
+static int compare(const void *a, const void *b) {
+  return is_before((const entry *)a, (const entry *)b) ? -1 : 1;
+}
+
+/* The orders are used up: gives new ones to all. What is sorted is a heap. */
+static void renumber(timers_box *box) {
+  uint32_t i;
+  if (box->count > 0) qsort(box->heap + 1, box->count, sizeof(entry), compare);
+  for (i = 1; i <= box->count; i++) {
+    entry what = box->heap[i];
+    what.order = i | (what.order & LATE);
+    put(box, i, what);
+  }
+  box->order = box->count;
+}
+
 /* --- Slots --- */
 
 /* Room for one more; may raise, changing nothing. */
@@ -87,7 +104,7 @@ static void make_room(lua_State *L, timers_box *box) {
     lua_newtable(L);
     lua_setiuservalue(L, 1, TIMERS_ITEMS);
   }
-  room = box->room == 0 ? 8 : box->room * 2;
+  room = box->room == 0 ? 8 : box->room + box->room / 2;
   heap = (entry *)lua_newuserdatauv(
       L, (size_t)room * (sizeof *heap + sizeof *places), 0);
   places = (uint32_t *)(void *)(heap + room);
@@ -130,9 +147,10 @@ static void push_item(lua_State *L, timers_box *box, uint32_t slot) {
 static int add(lua_State *L, timers_box *box, double time, bool late) {
   entry what;
   uint32_t slot;
+  make_room(L, box);
+  if (box->order == LATE - 1) renumber(box);
   what.time = time;
   what.order = ++box->order | (late ? LATE : 0);
-  make_room(L, box);
   slot = box->free != 0 ? box->free : box->slots + 1;
   lua_getiuservalue(L, 1, TIMERS_ITEMS);
   lua_pushvalue(L, 2);
@@ -153,14 +171,15 @@ static int timers_push(lua_State *L) {
   return add(L, box, luaL_checknumber(L, 3), lua_toboolean(L, 4) != 0);
 }
 
-/* timers, item, now, seconds: the item's slot; true: it is for ever; false: the
-** time is not later than now; nothing: this is no duration. */
+/* timers, item, now, seconds, late: the item's slot; true: it is for ever;
+** false: the time is not later than now; nothing: this is no duration. */
 static int timers_push_after(lua_State *L) {
   timers_box *box = check(L);
   double now = luaL_checknumber(L, 3);
   double time = now + (double)lua_tonumber(L, 4);
   if (lua_type(L, 4) != LUA_TNUMBER || !(lua_tonumber(L, 4) >= 0)) return 0;
-  if (time > now && time < HUGE_VAL) return add(L, box, time, false);
+  if (time > now && time < HUGE_VAL)
+    return add(L, box, time, lua_toboolean(L, 5) != 0);
   lua_pushboolean(L, time > now);
   return 1;
 }
@@ -223,9 +242,12 @@ static int timers_take_same(lua_State *L) {
   return 1;
 }
 
+/* The last order given, for a test of what comes after very many. */
 static int timers_new(lua_State *L) {
-  (void)desist__new_box(L, desist__host_of(L), &timers_type, TIMERS_META,
-                        sizeof(timers_box), 2);
+  lua_Integer order = luaL_optinteger(L, 1, 0);
+  timers_box *box = (timers_box *)desist__new_box(
+      L, desist__host_of(L), &timers_type, TIMERS_META, sizeof *box, 2);
+  box->order = (uint32_t)order & (LATE - 1);
   return 1;
 }
 

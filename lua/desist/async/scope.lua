@@ -9,7 +9,10 @@ local tasks = require "desist.async.task"
 
 local cancel, close = blocks.cancel, blocks.close
 local check_seconds = arguments.check_seconds
-local push_timer, real_now = desist._inside.timers.push, desist.now
+local can_wait, refuse = desist._inside.can_wait, running.refuse
+local push_timer, push_after = desist._inside.timers.push,
+  desist._inside.timers.push_after
+local real_now = desist.now
 local set_deadline, token_of = blocks.set_deadline, blocks.token_of
 local conclude, note_function = outcome.conclude, outcome.note_function
 local raise, unpack = outcome.raise, outcome.unpack
@@ -102,11 +105,22 @@ local function limit(block, due, now)
   end
 end
 
---- In so many seconds.
-local function limit_to(block, seconds)
+--- A block that is cancelled in so many seconds; nil: that is no duration.
+local function open_for(task, seconds)
+  local block = open(task)
   local loop = block.loop
   local now = loop.real and real_now() or loop.time
-  return limit(block, now + seconds, now)
+  local at = push_after(loop.timers, block, now, seconds, true)
+  if at == nil then
+    task.block = block.parent
+    return nil
+  elseif at == false then
+    block.due = now
+    cancel(block, "deadline")
+  elseif at ~= true then
+    block.due, block.at = now + seconds, at
+  end
+  return block
 end
 
 -- --- async.scope and its neighbours -----------------------------------------
@@ -166,22 +180,24 @@ end
 
 --- async.timeout(seconds, fn, ...)
 local function timeout(seconds, fn, ...)
-  local task = current("async.timeout")
-  check_seconds(seconds, 1, "timeout")
-  if type(fn) ~= "function" then arguments.check_callable(fn, 2, "timeout") end
-  local block = open(task)
+  local task = here.task
+  if not task or not can_wait(task.co) then refuse("async.timeout", 2) end
+  if type(fn) ~= "function" then
+    check_seconds(seconds, 1, "timeout")
+    arguments.check_callable(fn, 2, "timeout")
+  end
+  local block = open_for(task, seconds)
+  if block == nil then check_seconds(seconds, 1, "timeout") end
   block.seconds, block.on_cut = seconds, raise_timeout
-  limit_to(block, seconds)
   return leave(task, block, xpcall(fn, on_error, ...))
 end
 
 --- async.move_on_after(seconds, fn, ...)
 local function move_on_after(seconds, fn, ...)
   local task = current("async.move_on_after")
-  arguments.check_seconds(seconds, 1, "move_on_after")
+  check_seconds(seconds, 1, "move_on_after")
   arguments.check_callable(fn, 2, "move_on_after")
-  local block = open(task)
-  limit_to(block, seconds)
+  local block = open_for(task, seconds)
   return leave(task, block, xpcall(fn, on_error, ...))
 end
 
