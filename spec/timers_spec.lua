@@ -61,11 +61,13 @@ describe("timers", function()
   end
 
   it("give items by time, the early first, then as put in", function()
-    for _ = 1, 100 do play(timers.new(), 200) end
+    for _ = 1, helper.many(100) do play(timers.new(), 200) end
   end)
 
   it("do so when their numbers are used up", function()
-    for left = 1, 100 do play(timers.new(2 ^ 31 - 1 - left), 200) end
+    for left = 1, helper.many(100) do
+      play(timers.new(2 ^ 31 - 1 - left), 200)
+    end
   end)
 
   it("say whether the next item is of the same moment and sort", function()
