@@ -93,29 +93,43 @@ static void renumber(timers_box *box) {
 
 /* --- Slots --- */
 
-/* Room for one more; may raise, changing nothing. */
-static void make_room(lua_State *L, timers_box *box) {
-  uint32_t room;
-  entry *heap;
-  uint32_t *places;
-  if (box->count + 1 < box->room) return;
-  if (box->room > UINT32_MAX / 4) luaL_error(L, "too many timers");
-  if (box->room == 0) {
-    lua_newtable(L);
+/* An empty heap has no items table; may raise, changing nothing. */
+static void make_items(lua_State *L, timers_box *box) {
+  lua_newtable(L);
+  if (box->room == 0)
     lua_setiuservalue(L, 1, TIMERS_ITEMS);
+  else /* a finalizer has made it */
+    lua_pop(L, 1);
+}
+
+/* A larger block; may raise, changing nothing. A finalizer that runs here may
+** push, too: then this block is none of use. */
+static void grow(lua_State *L, timers_box *box) {
+  uint32_t before = box->room;
+  uint32_t room = before == 0 ? 8 : before + before / 2;
+  entry *heap = (entry *)lua_newuserdatauv(
+      L, (size_t)room * (sizeof *heap + sizeof *box->places), 0);
+  uint32_t *places = (uint32_t *)(void *)(heap + room);
+  if (box->room != before) {
+    lua_pop(L, 1);
+    return;
   }
-  room = box->room == 0 ? 8 : box->room + box->room / 2;
-  heap = (entry *)lua_newuserdatauv(
-      L, (size_t)room * (sizeof *heap + sizeof *places), 0);
-  places = (uint32_t *)(void *)(heap + room);
-  if (box->room != 0) {
-    memcpy(heap, box->heap, (size_t)box->room * sizeof *heap);
-    memcpy(places, box->places, (size_t)box->room * sizeof *places);
+  if (before != 0) {
+    memcpy(heap, box->heap, (size_t)before * sizeof *heap);
+    memcpy(places, box->places, (size_t)before * sizeof *places);
   }
   lua_setiuservalue(L, 1, TIMERS_BLOCK);
   box->heap = heap;
   box->places = places;
   box->room = room;
+}
+
+static void make_room(lua_State *L, timers_box *box) {
+  while (box->count + 1 >= box->room) {
+    if (box->room > UINT32_MAX / 4) luaL_error(L, "too many timers");
+    if (box->room == 0) make_items(L, box);
+    grow(L, box);
+  }
 }
 
 /* Of an empty heap that was large: make_room begins anew. */

@@ -66,7 +66,7 @@ local token_of
 -- two: so that its deadline is on the clock of its loop.
 local function make_source(block)
   local parent = not block.shield and block.parent
-  local above = parent and token_of(parent) or nil
+  local above = parent and parent.source:token() or nil
   local source
   block.special = true
   block.mixed = block.outside ~= nil or parent and parent.mixed
@@ -81,6 +81,19 @@ local function make_source(block)
   if block.due then block.loop:_arm(block) end
 end
 
+--- The same, and before that those it is to be linked to, however many.
+local function make_sources(block)
+  local chain, count = {}, 0
+  repeat
+    count = count + 1
+    chain[count] = block
+    block = not block.shield and block.parent
+  until not block or block.source
+  for i = count, 1, -1 do
+    if chain[i].cause then token_of(chain[i]) else make_source(chain[i]) end
+  end
+end
+
 function token_of(block)
   if block.source == nil then
     if block.cause == "token" then
@@ -93,7 +106,7 @@ function token_of(block)
     elseif block.ended then
       return desist.none
     else
-      make_source(block)
+      make_sources(block)
     end
   end
   return block.source:token()
@@ -114,6 +127,28 @@ local function throw(block)
   error(error_of(block.doom), 0)
 end
 
+local cancel
+
+--- The core's flags turn at once, in real time and from other threads. What it
+-- has cancelled already is cancelled here, the outermost first.
+local function notice(block)
+  local chain, count = {}, 0
+  while block do
+    count = count + 1
+    chain[count] = block
+    block = block.parent
+  end
+  for i = count, 1, -1 do
+    block = chain[i]
+    if block.doom == nil and block.outside and block.outside:is_cancelled() then
+      cancel(block, "token")
+    elseif block.doom == nil and block.due and block.timed
+      and block.timed:is_cancelled() then
+      cancel(block, "deadline")
+    end
+  end
+end
+
 --- The block around (or at) `block` that a cancellation error belongs to, or
 -- nil: it is somebody else's, or none. Of several the outermost in sight.
 local function owner_of(block, err)
@@ -122,6 +157,7 @@ local function owner_of(block, err)
     return doom
   end
   if not desist.is_cancelled(err) then return nil end
+  notice(block)
   local origin = err.origin
   while block do
     -- without a source nobody has had its error, but for an outside token's
@@ -183,7 +219,7 @@ end
 local function abort_waits(tasks, count)
   for i = 1, count do
     local task = tasks[i]
-    local abort = task.wait
+    local abort = task.block.doom and task.wait -- it may have left meanwhile
     if abort then
       task.wait = nil
       cut(task)
@@ -200,8 +236,6 @@ local function disarm(block)
   end
 end
 
-local cancel
-
 --- Cancels a block. False if it was, or is doomed or ended. What callbacks on
 -- its token raise is raised when all is done.
 function cancel(block, cause, value)
@@ -217,6 +251,14 @@ function cancel(block, cause, value)
   if block.source then ok, err = pcall(strike, block) end
   abort_waits(tasks, count)
   if not ok then error(err, 0) end
+  return true
+end
+
+--- The same where nobody calls for the errors of callbacks.
+local function cancel_quietly(block, cause, value)
+  local ok, result = pcall(cancel, block, cause, value)
+  if ok then return result end
+  inside.report(result)
   return true
 end
 
@@ -276,6 +318,7 @@ end
 
 return {
   cancel = cancel,
+  cancel_quietly = cancel_quietly,
   close = close,
   error_of = error_of,
   follow = follow,

@@ -16,19 +16,6 @@ Gathering.__index = Gathering
 
 -- --- Members ----------------------------------------------------------------
 
---- Whether a task waits, by way of other gatherings, for the end of `task`.
--- Each would be cancelled by the other and wait for it for ever.
-local function waits_for(member, task, seen)
-  local gathering = member.gathering
-  if gathering == nil or seen[gathering] then return false end
-  seen[gathering] = true
-  for i = 1, #gathering.members do
-    local other = gathering.members[i]
-    if other == task or waits_for(other, task, seen) then return true end
-  end
-  return false
-end
-
 local function check_list(list, name, task)
   if type(list) ~= "table" then
     arguments.bad(1, name, "table expected, got " .. type(list), 3)
@@ -38,9 +25,6 @@ local function check_list(list, name, task)
     local member = list[i]
     if getmetatable(member) == Task then
       tasks.check_join(member, task, 4)
-      if waits_for(member, task, {}) then
-        error("join of a task that waits for the running one", 4)
-      end
     elseif not arguments.is_callable(member) then
       arguments.bad(1, name, ("function or task expected at %d, got %s")
         :format(i, type(member)), 3)
@@ -93,7 +77,9 @@ end
 local function finish(self)
   local members = self.members
   self.over = true
-  for i = #members, 1, -1 do members[i]:cancel() end
+  for i = #members, 1, -1 do
+    blocks.cancel_quietly(members[i], "cancelled")
+  end
   if #self.ended < #members then
     self.parked = true
     running.park()

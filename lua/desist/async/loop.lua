@@ -104,7 +104,9 @@ local function cancel_blocks(self, block, time)
 end
 
 --- Does what is due until `target`, moment by moment.
-local function run_due(self, target)
+local run_due
+
+function run_due(self, target)
   local heap, real = self.timers, self.real
   local item, time, is_deadline, more = take_due(heap, target)
   while item do
@@ -126,6 +128,10 @@ local function run_due(self, target)
   if not real then
     self.time = target
     if self.manual then move_clock(self, target) end
+    if self.ready_count > 0 then -- by a deadline that only the core knew
+      run_ready(self)
+      return run_due(self, target)
+    end
   end
 end
 
@@ -198,7 +204,8 @@ function Loop:_turn(target)
   if self.turning then error("a step of a loop inside itself", 2) end
   self.turning, self.resting = true, false
   local ok, err = pcall(turn, self, target)
-  self.turning = false
+  if not ok then work.recover(self, err) end
+  self.turning, self.before = false, false
   if self.on_rest then
     self.resting = true
     self:on_rest()
@@ -291,17 +298,30 @@ local function end_task(task)
   end
 end
 
+--- The failures that the end of a block would have raised.
+local function report_failures(block)
+  local list = {}
+  for failure in pairs(block.failures or {}) do
+    if not failure.handled then list[#list + 1] = failure end
+  end
+  table.sort(list, function(a, b)
+    return block.failures[a] < block.failures[b]
+  end)
+  for i = 1, #list do inside.report(list[i].error, list[i].traceback) end
+end
+
 --- Ends what is alive by coroutine.close, the last started first.
 function Loop:close()
   if self.closed then return end
   if self.turning then error("a loop closed inside a step of it", 2) end
   self.closed = true
-  cancel(self.root, "cancelled", "the loop was closed")
+  blocks.cancel_quietly(self.root, "cancelled", "the loop was closed")
   local all, live = everything(self.root)
   for i = 1, #all do
     local block = all[i]
     block.doom = self.root
     if block.task ~= nil then blocks.close(block) end
+    report_failures(block)
   end
   for i = 1, #live do abort_wait(live[i]) end
   for i = 1, #live do end_task(live[i]) end
@@ -325,7 +345,7 @@ local function new(fields)
   self.tasks = 0
   self.timers = timers.new()
   self.ready, self.ready_count = {}, 0
-  self.queue, self.at, self.workers = {}, 0, {}
+  self.queue, self.at, self.workers, self.starting = {}, 0, {}, false
   self.put_off, self.put_off_count = {}, 0
   self.unjoined, self.held = {}, {}
   self.root = {

@@ -51,7 +51,7 @@ local function failure_of(task, err)
   for i = 0, heard and math.min(#heard, HEARD) - 1 or -1 do
     local failure = heard[(heard.at - 1 - i) % HEARD + 1]
     if failure and rawequal(failure.error, err) then
-      failure.handled = false
+      failure.handled, failure.reported = false, false
       return failure
     end
   end

@@ -55,6 +55,7 @@ end
 local function suspend(task, abort, on)
   task.wait, task.on = abort, on
   yield(SUSPEND)
+  task.on = nil
   if task.cut then
     task.cut = nil
     return false

@@ -8,6 +8,7 @@ local running = require "desist.async.running"
 local tasks = require "desist.async.task"
 
 local cancel, close = blocks.cancel, blocks.close
+local cancel_quietly = blocks.cancel_quietly
 local check_seconds = arguments.check_seconds
 local can_wait, refuse = desist._inside.can_wait, running.refuse
 local push_timer, push_after = desist._inside.timers.push,
@@ -34,11 +35,11 @@ local function await_tasks(block)
       block.awaiting = "tasks"
     else
       block.awaiting = "all"
-      local task = block.last
+      local task = block.first
       while task do
-        local previous = task.previous
-        cancel(task, "cancelled", "the scope has ended")
-        task = previous
+        local next = task.next
+        cancel_quietly(task, "cancelled", "the scope has ended")
+        task = next
       end
     end
     park()
@@ -160,7 +161,7 @@ end
 --- "scope 'login'", or the task's name: what stands around the block.
 local function where(block)
   while block and not block.name do block = block.parent end
-  if block == nil then return nil end
+  if block == nil or block.task == false then return nil end
   if getmetatable(block) == Scope then
     return ("scope '%s'"):format(block.name)
   end

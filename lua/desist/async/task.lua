@@ -21,7 +21,8 @@ local blocks = require "desist.async.block"
 local outcome = require "desist.async.outcome"
 local running = require "desist.async.running"
 
-local cancel, close, owner_of = blocks.cancel, blocks.close, blocks.owner_of
+local cancel_quietly, close = blocks.cancel_quietly, blocks.close
+local owner_of = blocks.owner_of
 local throw = blocks.throw
 local conclude, failure_of = outcome.conclude, outcome.failure_of
 local raise, unpack = outcome.raise, outcome.unpack
@@ -34,24 +35,35 @@ Task.__index = Task
 
 -- --- Spawning ---------------------------------------------------------------
 
+--- Those in the background stand before all others.
+local function link_first(task, block)
+  local first = block.first
+  task.background, task.special, task.next = true, true, first
+  if first then first.previous = task else block.last = task end
+  block.first = task
+end
+
 --- Puts a task into `block`. The fields it has while it sleeps are there from
 -- the beginning, so that the table never grows.
 local function spawn(block, background, fn, ...)
-  local loop = block.loop
-  local number, last = loop.tasks + 1, block.last
+  local loop, count = block.loop, select("#", ...)
   local task = setmetatable({
-    parent = block, wait = fn, number = number, previous = last,
+    parent = block, wait = fn, number = 0, previous = nil,
     next = nil, block = nil, co = nil, at = nil,
   }, Task)
   task.block = task
-  loop.tasks = number
-  if last then last.next = task else block.first = task end
-  block.last = task
-  if background then
-    task.background, task.special, block.backgrounds = true, true, true
-  end
-  local count = select("#", ...)
   if count > 0 then task.args = { n = count, ... } end
+  -- no allocation from here on: a finalizer may spawn, too
+  count = loop.tasks + 1
+  task.number, loop.tasks = count, count
+  if background then
+    link_first(task, block)
+  else
+    local last = block.last
+    task.previous = last
+    if last then last.next = task else block.first = task end
+    block.last = task
+  end
   if block.doom then task.doom = block.doom end
   count = loop.ready_count + 1
   loop.ready_count = count
@@ -98,11 +110,8 @@ end
 
 --- Whether a task of the block lives that is not in the background.
 local function has_ordinary(block)
-  local task = block.first
-  if block.backgrounds then
-    while task and task.background do task = task.next end
-  end
-  return task ~= nil
+  local last = block.last
+  return last ~= nil and not last.background
 end
 
 --- A task of `block` has ended; perhaps the last that is waited for.
@@ -137,10 +146,6 @@ local function note_error(task, err)
   end
 end
 
-local function settle_special(task)
-  if task.source then close(task) end
-  if task.joiners then call_joiners(task) end
-end
 
 --- The task has ended, with results or an error.
 function settle(task, ok, ...)
@@ -148,6 +153,7 @@ function settle(task, ok, ...)
   local next, previous = task.next, task.previous
   if next then next.previous = previous else block.last = previous end
   if previous then previous.next = next else block.first = next end
+  if task.special and task.source then close(task) end
   if ok then
     task.ended = "returned"
     local count = select("#", ...)
@@ -155,7 +161,7 @@ function settle(task, ok, ...)
   else
     note_error(task, (...))
   end
-  if task.special then settle_special(task) end
+  if task.special and task.joiners then call_joiners(task) end
   if block.awaiting then return left(block) end
 end
 
@@ -178,7 +184,7 @@ end
 
 local function unjoin(joiner, task)
   local joiners = task.joiners
-  for i = 1, joiners and #joiners or 0 do
+  for i = joiners and #joiners or 0, 1, -1 do
     if joiners[i] == joiner then return table.remove(joiners, i) end
   end
 end
@@ -200,8 +206,35 @@ local function give(joined, task)
   error(joined.raised, 0)
 end
 
+--- Whether a task waits for the end of `task`, by joining it or by what it has
+-- gathered, and so on.
+local function waits_for(waiting, task)
+  local stack, top, seen = { waiting }, 1, {}
+  while top > 0 do
+    local other = stack[top]
+    top = top - 1
+    if other == task then return true end
+    if not seen[other] then
+      seen[other] = true
+      local members = other.gathering and other.gathering.members or {}
+      for i = 1, #members do
+        top = top + 1
+        stack[top] = members[i]
+      end
+      if other.wait == unjoin and other.on then
+        top = top + 1
+        stack[top] = other.on
+      end
+    end
+  end
+  return false
+end
+
 local function check_join(joined, task, level)
   if joined == task then error("join of the running task", level + 1) end
+  if waits_for(joined, task) then
+    error("join of a task that waits for the running one", level + 1)
+  end
   local block = task.parent
   while block do
     if block.task == joined then
@@ -232,7 +265,7 @@ end
 
 function Task:cancel(reason)
   check(self, "cancel")
-  return cancel(self, "cancelled", reason)
+  return cancel_quietly(self, "cancelled", reason)
 end
 
 function Task:result()

@@ -9,6 +9,7 @@
 --   loop.queue, at            this round, and how far it has come
 --   loop.rounds               how many more there may be in this turn
 --   loop.worker               the one that takes new tasks now
+--   loop.starting             the new task it is about to take, or false
 --   loop.workers              those that are idle
 --   loop.before               the task (of another loop) that runs this one
 
@@ -33,10 +34,11 @@ local LONG = 1024 -- a longer queue is thrown away when it is empty
 
 -- --- A task's function ------------------------------------------------------
 
-local function begin(task, worker)
+local function begin(task, loop)
   local fn = task.wait
   task.wait = nil
-  task.co = worker
+  task.co = loop.worker
+  loop.starting = false
   here.task = task
   return fn
 end
@@ -97,12 +99,9 @@ end
 --- A task's coroutine has yielded, but not to wait.
 local function resumed(loop, task, co, alive, state)
   if state == IDLE then return keep(loop, co) end
+  if not alive then error(state, 0) end
   here.task = loop.before
-  if status(co) == "suspended" then
-    if alive then return refuse_yield(task) end
-    ready(task) -- it could not be resumed: too deep in C calls
-  end
-  error(state, 0)
+  return refuse_yield(task)
 end
 
 --- Resumes what is ready, until it is the turn of a new task: that one. Nil:
@@ -127,6 +126,7 @@ local function go_on(loop)
         settle(task, false, error_of(task.doom))
       else
         here.task = loop.before
+        loop.starting = task
         return task
       end
     end
@@ -140,9 +140,9 @@ end
 local function work(loop, task)
   while true do
     if task.args then
-      finish(xpcall(begin(task, loop.worker), on_error, arguments_of(task)))
+      finish(xpcall(begin(task, loop), on_error, arguments_of(task)))
     else
-      finish(xpcall(begin(task, loop.worker), on_error))
+      finish(xpcall(begin(task, loop), on_error))
     end
     if loop.worker == running_coroutine() then
       task = go_on(loop)
@@ -175,10 +175,26 @@ local function run_ready(loop)
     local last = here.task
     here.task, loop.worker = before, nil
     if state == IDLE then return keep(loop, worker) end
-    if not alive then error(state, 0) end
+    if not alive then
+      here.task = last
+      error(state, 0)
+    end
     if state ~= SUSPEND then refuse_yield(last) end
     task = go_on(loop)
   end
+end
+
+--- A turn was broken off by an error, which is not a task's: there were too
+-- many C calls below it, or no memory. The task that was to run does so in the
+-- next turn; one whose coroutine is lost has failed with that error.
+local function recover(loop, err)
+  local task, starting = here.task, loop.starting
+  here.task, loop.worker, loop.starting = loop.before, nil, false
+  if starting then return ready(starting) end
+  if not task or task == loop.before or not task.co or task.wait then return end
+  if status(task.co) == "suspended" then return ready(task) end
+  here.task = task
+  return finish(false, err)
 end
 
 --- Resumes one task that has waited.
@@ -190,4 +206,4 @@ local function run_task(loop, task)
   here.task = loop.before
 end
 
-return { run_ready = run_ready, run_task = run_task }
+return { recover = recover, run_ready = run_ready, run_task = run_task }

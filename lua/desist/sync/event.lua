@@ -28,7 +28,9 @@ end
 
 function Event:wait()
   local task = waiters.checkpoint("event:wait")
-  if not self.flag then self.waiters:wait(task) end
+  if self.flag then return end
+  local waiter = self.waiters:new_waiter(task)
+  if not self.flag then self.waiters:wait(waiter) end
 end
 
 function Event:__tostring()

@@ -19,12 +19,16 @@ local function check_holder(self, task, level)
   end
 end
 
+local function try_take(self, task)
+  if self.holder ~= nil then return false end
+  self.holder = task
+  return true
+end
+
 local function take(self, task)
-  if self.holder == nil then
-    self.holder = task
-  else
-    self.waiters:wait(task)
-  end
+  if try_take(self, task) then return end
+  local waiter = self.waiters:new_waiter(task)
+  if not try_take(self, task) then self.waiters:wait(waiter) end
 end
 
 function Mutex:lock()
@@ -35,10 +39,7 @@ end
 
 --- Whether it got it, without waiting.
 function Mutex:try_lock()
-  local task = running.current("mutex:try_lock")
-  if self.holder ~= nil then return false end
-  self.holder = task
-  return true
+  return try_take(self, running.current("mutex:try_lock"))
 end
 
 local function hand_over(self)

@@ -69,7 +69,10 @@ function Queue:put(value)
   local task = waiters.checkpoint("queue:put")
   if self.closed then return false, "closed" end
   if offer(self, value) then return true end
-  local waiter = self.putters:wait(task, value)
+  local waiter = self.putters:new_waiter(task, value)
+  if self.closed then return false, "closed" end
+  if offer(self, value) then return true end
+  self.putters:wait(waiter)
   return waiter.value, waiter.other
 end
 
@@ -86,7 +89,11 @@ function Queue:get()
   local value = take(self)
   if value ~= nil then return value end
   if self.closed then return nil, "closed" end
-  local waiter = self.getters:wait(task)
+  local waiter = self.getters:new_waiter(task)
+  value = take(self)
+  if value ~= nil then return value end
+  if self.closed then return nil, "closed" end
+  self.getters:wait(waiter)
   return waiter.value, waiter.other
 end
 

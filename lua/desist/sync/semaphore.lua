@@ -14,12 +14,16 @@ local function semaphore(permits)
     Semaphore)
 end
 
+local function try_take(self)
+  if self.permits == 0 then return false end
+  self.permits = self.permits - 1
+  return true
+end
+
 local function take(self, task)
-  if self.permits > 0 then
-    self.permits = self.permits - 1
-  else
-    self.waiters:wait(task)
-  end
+  if try_take(self) then return end
+  local waiter = self.waiters:new_waiter(task)
+  if not try_take(self) then self.waiters:wait(waiter) end
 end
 
 function Semaphore:acquire()
@@ -28,9 +32,7 @@ end
 
 --- Whether it got one, without waiting.
 function Semaphore:try_acquire()
-  if self.permits == 0 then return false end
-  self.permits = self.permits - 1
-  return true
+  return try_take(self)
 end
 
 --- Gives back one permit, or n; to those who wait first.

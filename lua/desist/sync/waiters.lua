@@ -33,11 +33,17 @@ local function checkpoint(name)
   return task
 end
 
+--- One for `wait`. Made before the last look at whether it must wait at all:
+-- making it may run a finalizer, which may serve, set or put.
+function Waiters:new_waiter(task, value)
+  return { list = self, task = task, value = value }
+end
+
 --- Waits until served; the waiter.
-function Waiters:wait(task, value)
-  local waiter = { list = self, task = task, value = value,
-    previous = self.last }
-  if self.last then self.last.next = waiter else self.first = waiter end
+function Waiters:wait(waiter)
+  local task, last = waiter.task, self.last
+  waiter.previous = last
+  if last then last.next = waiter else self.first = waiter end
   self.last = waiter
   if not running.suspend(task, leave, waiter) then
     blocks.throw(task.block)
