@@ -303,7 +303,7 @@ asan-steps:
 # their own, with their own collectors.)
 preload = $(still) env LD_PRELOAD=$(shell $(CC) -print-file-name=libasan.so)
 collecting = -e 'collectgarbage(\"incremental\", $(1), 1000)'
-specs_big := $(filter async_checkpoint async_failure async_gather async_idle \
+specs_big := $(filter async_checkpoint async_failure async_gather async_idle async_odd \
   async_loop async_misuse async_property async_scope async_task async_token clock \
   effective_deadline handle linked_all long_lived loop_luv loop_prosody misuse order \
   sync_queue,\
