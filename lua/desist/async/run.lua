@@ -8,7 +8,7 @@ local running = require "desist.async.running"
 
 local idle = desist._inside.idle
 
-local function drive(loop, main)
+local function drive(main, loop)
   while not main.ended do
     loop:_turn(desist.now())
     local next_time = loop:next_time()
@@ -30,17 +30,22 @@ end
 --- The error of the main task is the caller's.
 local function raised_here() end
 
---- async.run(fn, ...): runs fn as a task; its results, or its error.
-local function run(fn, ...)
-  arguments.check_callable(fn, 1, "run")
-  if running.here.task then error("async.run inside a task", 2) end
-  local loop = loops.new { real = true }
+--- Runs fn as the main task of a new loop, which `turn(main, loop)` drives
+-- until it has ended, and closes the loop; fn's results, or its error.
+local function run_on(loop, turn, fn, ...)
   loop.root.on_failure = raised_here
   local main = loop:spawn(fn, ...)
-  local ok, err = pcall(drive, loop, main)
+  local ok, err = pcall(turn, main, loop)
   loop:close()
   if not ok then error(err, 0) end
   return results_of(main:result())
 end
 
-return { run = run }
+--- async.run(fn, ...): runs fn as a task; its results, or its error.
+local function run(fn, ...)
+  arguments.check_callable(fn, 1, "run")
+  if running.here.task then error("async.run inside a task", 2) end
+  return run_on(loops.new { real = true }, drive, fn, ...)
+end
+
+return { run = run, run_on = run_on }

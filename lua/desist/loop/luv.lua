@@ -13,6 +13,7 @@ local door = require "desist.async.door"
 local handle = require "desist.loop.luv.handle"
 local process = require "desist.loop.luv.process"
 local request = require "desist.loop.luv.request"
+local run_on = require "desist.async.run".run_on
 local running = require "desist.async.running"
 local stream = require "desist.loop.luv.stream"
 local turns = require "desist.loop.luv.turns"
@@ -37,14 +38,6 @@ local function drive(main)
   end
 end
 
---- The error of the main task is the caller's.
-local function raised_here() end
-
-local function results_of(ok, ...)
-  if ok then return ... end
-  error((...), 0)
-end
-
 --- luv.run(fn, ...): runs fn as a task, and luv's event loop until it has
 -- ended; its results, or its error. Luv's last turn is for the handles that
 -- the loop has closed.
@@ -52,13 +45,12 @@ local function run(fn, ...)
   arguments.check_callable(fn, 1, "run")
   if running.here.task then error("luv.run inside a task", 2) end
   local own = loop()
-  own.root.on_failure = raised_here
-  local main = own:spawn(fn, ...)
-  local ok, err = pcall(drive, main)
-  own:close()
-  uv.run "nowait"
-  if not ok then error(err, 0) end
-  return results_of(main:result())
+  local close = own.close
+  function own:close()
+    close(self)
+    uv.run "nowait"
+  end
+  return run_on(own, drive, fn, ...)
 end
 
 return {
