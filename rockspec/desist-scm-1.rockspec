@@ -55,7 +55,7 @@ build = {
         "src/cancel.c",
         "src/clock.c",
         "src/deadline.c",
-        "src/guard.c",
+        "src/fork_lock.c",
         "src/handle.c",
         "src/inbox.c",
         "src/link.c",

@@ -134,7 +134,7 @@ desist_clock *desist_clock_create(int64_t start) {
   clock->refs = 1;
   clock->now = start;
   clock->dead = false;
-  desist__guard_init(&clock->lock);
+  desist__fork_lock_init(&clock->lock);
   desist__wheel_init(&clock->wheel, start);
   return clock;
 }
@@ -145,7 +145,7 @@ void desist__clock_retain(desist_clock *clock) {
 
 void desist__clock_release(desist_clock *clock) {
   if (desist__count_down(&clock->refs, 1) != 0) return;
-  desist__guard_destroy(&clock->lock);
+  desist__fork_lock_destroy(&clock->lock);
   desist__free(clock, sizeof *clock);
 }
 

@@ -28,7 +28,7 @@
 ** Lock order: the gate (cancel.c); the marking lock; a descriptor's making;
 ** sources, from inputs to links; then any one of: a clock's, an inbox's, the
 ** catchers', a shard's of running.c, a waiter's. The events' lock comes last.
-** Fork takes the guards' table before the guards.
+** Fork takes the table of locks (fork_lock.c) before the locks in it.
 ** Waiters' and handles' tables: with no lock of a source held.
 ** No lock is held while a callback runs.
 */
@@ -49,23 +49,23 @@ DESIST__BEGIN
 void *desist__allocate(size_t size);
 void desist__free(void *block, size_t size);
 
-/* --- Guards (guard.c) --- */
+/* --- Locks that fork takes (fork_lock.c) --- */
 
 /* The mutex of an object that comes and goes. Fork takes them all, so that no
 ** child is born with one that is locked, or an object half changed. */
-typedef struct desist__guard desist__guard;
-struct desist__guard {
+typedef struct desist__fork_lock desist__fork_lock;
+struct desist__fork_lock {
   desist__mutex mutex;
-  desist__guard *next, *previous; /* all of the process, for fork */
+  desist__fork_lock *next, *previous; /* all of the process, for fork */
   /* Under the mutex: the thread that is in the middle of something longer, or
   ** 0. A child that has not this thread forgets about it. */
   uintptr_t worker;
 };
 
-void desist__guard_init(desist__guard *guard);
-void desist__guard_destroy(desist__guard *guard);
-void desist__guards_before_fork(void);
-void desist__guards_after_fork(bool child);
+void desist__fork_lock_init(desist__fork_lock *lock);
+void desist__fork_lock_destroy(desist__fork_lock *lock);
+void desist__fork_locks_before_fork(void);
+void desist__fork_locks_after_fork(bool child);
 
 /* --- Nodes --- */
 
@@ -310,7 +310,7 @@ void desist__reason_set_locked(desist_source *source, desist_reason *reason);
 struct desist_clock {
   uint32_t handles;   /* atomic */
   uint32_t refs;      /* atomic; the handles own one */
-  desist__guard lock; /* its worker moves the clock */
+  desist__fork_lock lock; /* its worker moves the clock */
   /* Under the lock. */
   int64_t now; /* manual */
   bool dead;

@@ -17,7 +17,7 @@ typedef struct queue {
 
 struct desist__inbox {
   uint32_t refs; /* atomic */
-  desist__guard lock;
+  desist__fork_lock lock;
   desist__cond wake;
   /* Under the lock. */
   queue to_run, dropped;
@@ -70,7 +70,7 @@ desist__inbox *desist__inbox_create(void) {
   if (inbox == NULL) return NULL;
   memset(inbox, 0, sizeof *inbox);
   inbox->refs = 1;
-  desist__guard_init(&inbox->lock);
+  desist__fork_lock_init(&inbox->lock);
   desist__cond_init(&inbox->wake);
   return inbox;
 }
@@ -79,7 +79,7 @@ static void release(desist__inbox *inbox) {
   if (desist__count_down(&inbox->refs, 1) != 0) return;
   if (inbox->has_event) desist__event_destroy(&inbox->event);
   desist__cond_destroy(&inbox->wake);
-  desist__guard_destroy(&inbox->lock);
+  desist__fork_lock_destroy(&inbox->lock);
   desist__free(inbox, sizeof *inbox);
 }
 

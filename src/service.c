@@ -150,7 +150,7 @@ static void before_fork(void) {
   desist__handles_before_fork();
   desist__running_before_fork();
   desist__signals_before_fork();
-  desist__guards_before_fork();
+  desist__fork_locks_before_fork();
   desist__mutex_lock(&desist__real.lock.mutex);
   desist__event_before_fork();
 }
@@ -160,7 +160,7 @@ static void after_fork(bool child) {
   desist__waiters_after_fork(child); /* before any thread is started */
   desist__event_after_fork(child);
   service_after_fork(child);
-  desist__guards_after_fork(child);
+  desist__fork_locks_after_fork(child);
   desist__signals_after_fork(child);
   desist__running_after_fork(child);
   desist__handles_after_fork();
