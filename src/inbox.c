@@ -22,6 +22,7 @@ struct desist__inbox {
   /* Under the lock. */
   queue to_run, dropped;
   bool has_event, closed;
+  bool woken; /* whoever waits shall look around */
   desist__event event;
 };
 
@@ -196,6 +197,13 @@ int desist__inbox_fd(desist__inbox *inbox) {
   return result;
 }
 
+void desist__inbox_wake(desist__inbox *inbox) {
+  desist__mutex_lock(&inbox->lock.mutex);
+  inbox->woken = true;
+  desist__cond_wake_all(&inbox->wake);
+  desist__mutex_unlock(&inbox->lock.mutex);
+}
+
 #if !defined(DESIST_NO_THREADS)
 
 void desist__inbox_wait(desist__inbox *inbox, desist_token *token,
@@ -206,7 +214,8 @@ void desist__inbox_wait(desist__inbox *inbox, desist_token *token,
       desist__waiter_begin(&waiter, source, &inbox->lock.mutex, &inbox->wake);
   bool more = how != DESIST__WAS_CANCELLED;
   desist__mutex_lock(&inbox->lock.mutex);
-  while (inbox->to_run.first == NULL && !waiter.woken && more) {
+  while (inbox->to_run.first == NULL && !waiter.woken && !inbox->woken &&
+         more) {
     if (until != DESIST_NEVER)
       more = desist__cond_wait_until(&inbox->wake, &inbox->lock.mutex, until);
     else if (how == DESIST__ENLISTED)
@@ -214,6 +223,7 @@ void desist__inbox_wait(desist__inbox *inbox, desist_token *token,
     else
       more = false; /* it died meanwhile */
   }
+  inbox->woken = false;
   desist__mutex_unlock(&inbox->lock.mutex);
   desist__waiter_end(&waiter, source);
 }

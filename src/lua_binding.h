@@ -34,6 +34,7 @@
 
 #include "desist.h"
 #include "desist_lua.h"
+#include "lua_guard.h"
 #include "queue.h"
 
 DESIST__BEGIN
@@ -65,10 +66,13 @@ struct host {
   int anchors;  /* token_box -> its token */
   int on_error; /* the handler; LUA_NOREF: the default one */
   int add_traceback; /* the message handler of lua_report.c */
-  int metatables[6];
+  int metatables[7];
   int most_arguments; /* of any registration so far */
   unsigned calls; /* how many cancelling calls of this state are under way */
   uint64_t pin_calls; /* a number for each change of pins and anchors */
+#if DESIST__GUARD
+  desist__guards guards;
+#endif
 };
 
 enum {
@@ -77,7 +81,8 @@ enum {
   REGISTRATION_META,
   CLOCK_META,
   ERROR_META,
-  TIMERS_META
+  TIMERS_META,
+  GUARD_META
 };
 
 struct source_box {
@@ -175,6 +180,8 @@ static inline void *desist__check(lua_State *L, int index,
   ((token_box *)desist__check((L), (i), &desist__token_type))
 
 host *desist__host_of(lua_State *L); /* upvalue 1 of the module's functions */
+/* The state's host; NULL: the module is not open. Never raises. */
+host *desist__host_in(lua_State *L);
 /* Pushes a userdata with its metatable, closed. */
 void *desist__new_box(lua_State *L, host *owner, const box_type *type,
                       int metatable, size_t size, int values);
@@ -325,6 +332,55 @@ int desist__source_fail(lua_State *L);
 int desist__error_make(lua_State *L);
 /* Pushes the functions of lua_timers.c. */
 void desist__push_timers(lua_State *L, host *owner);
+
+/* --- Guards (lua_guard.c, lua_coroutine.c) --- */
+
+/* desist.guard and its neighbours; they raise where they were left out. */
+int desist__guard(lua_State *L);
+int desist__can_interrupt(lua_State *L);
+int desist__track_coroutines(lua_State *L);
+/* For the Lua files: seconds, function, ...: calls it with a budget. */
+int desist__budget(lua_State *L);
+int desist__own(lua_State *L);
+void desist__guard_open(lua_State *L, host *owner);
+/* At the end of the state. */
+void desist__guards_end(host *owner);
+/* Inside a long wait: raises what a guard around it has to raise, */
+void desist__guard_check(lua_State *L, host *owner);
+/* and the moment when it may have to. DESIST_NEVER: not before it is told. */
+int64_t desist__guard_until(const host *owner);
+
+#if DESIST__GUARD
+
+typedef struct guard_box {
+  const box_type *type;
+  desist__frame frame;
+  bool entered;
+} guard_box;
+
+extern const box_type desist__guard_type;
+
+static inline host *desist__host_with(desist__guards *guards) {
+  return (host *)(void *)((char *)guards - offsetof(host, guards));
+}
+
+/* Replaces coroutine.resume and so on, the first time. */
+void desist__track(lua_State *L, host *owner);
+/* Around a resume: the guards that `co` has yielded in come back; those that
+** are above `top` go. */
+void desist__guards_resuming(desist__guards *guards, lua_State *co);
+void desist__guards_resumed(desist__guards *guards, lua_State *co,
+                            lua_State *from, desist__frame *top, bool yielded);
+/* The guards that `co` has yielded in are its own affair no more. */
+void desist__guards_drop(desist__guards *guards, lua_State *co);
+/* lua_resume, tracked. */
+int desist__resume(host *owner, lua_State *co, lua_State *from, int arguments,
+                   int *results, bool task);
+/* resume and close for the loops' tasks. */
+int desist__resume_task(lua_State *L);
+int desist__close_task(lua_State *L);
+
+#endif
 
 /* --- The other types and the module's functions --- */
 

@@ -16,12 +16,21 @@ static const char host_key = 0, module_key = 0;
 static int host_gc(lua_State *L) {
   host *owner = (host *)lua_touserdata(L, 1);
   desist__inbox *inbox = owner->inbox;
+  desist__guards_end(owner);
   while (owner->sources != NULL) desist__forget_source(owner->sources);
   while (owner->tokens != NULL) desist__forget_token(owner->tokens);
   while (owner->clocks != NULL) desist__forget_clock(owner->clocks);
   owner->inbox = NULL;
   if (inbox != NULL) desist__inbox_close(inbox);
   return 0;
+}
+
+host *desist__host_in(lua_State *L) {
+  host *owner;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &host_key);
+  owner = (host *)lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return owner;
 }
 
 static host *new_host(lua_State *L) {
@@ -61,9 +70,12 @@ static void push_functions(lua_State *L, host *owner) {
     { "wakeup_fd", desist__wakeup_fd },
     { "signal", desist__signal },
     { "from_handle", desist__from_handle },
+    { "guard", desist__guard },
+    { "can_interrupt", desist__can_interrupt },
+    { "track_coroutines", desist__track_coroutines },
     { NULL, NULL },
   };
-  lua_createtable(L, 0, 20);
+  lua_createtable(L, 0, 24);
   lua_pushlightuserdata(L, owner);
   luaL_setfuncs(L, functions, 1);
   desist__new_token(L, owner, 0)->never = true;
@@ -85,6 +97,7 @@ int luaopen_desist_core(lua_State *L) {
   desist__clock_open(L, owner);
   desist__error_open(L, owner);
   desist__report_open(L, owner);
+  desist__guard_open(L, owner);
   push_functions(L, owner);
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &module_key);

@@ -67,6 +67,9 @@ int desist__inbox_fd(desist__inbox *inbox);
 void desist__inbox_wait(desist__inbox *inbox, desist_token *token,
                         int64_t until);
 
+/* A wait on the inbox, if there is one, ends. Any thread. */
+void desist__inbox_wake(desist__inbox *inbox);
+
 /* As in desist.h, but in a state's name. */
 bool desist__cancel(desist_source *source, desist_reason *reason,
                     const desist__runner *runner);

@@ -28,6 +28,7 @@ local dispatch, timers = desist.dispatch, inside.timers
 local first_timer, push_timer = timers.first, timers.push
 local take_due, take_same = timers.take, timers.take_same
 local huge, max = math.huge, math.max
+local close_coroutine = inside.close or coroutine.close
 
 local Loop = {}
 Loop.__index = Loop
@@ -286,9 +287,9 @@ end
 local function end_task(task)
   local before, co = here.task, task.co
   task.ended, task.raised = "cancelled", blocks.error_of(task.doom)
-  if co and coroutine.close then
+  if co and close_coroutine then
     here.task = task
-    local ok, err = coroutine.close(co)
+    local ok, err = close_coroutine(co)
     here.task = before
     if not ok then inside.report(err) end
   end

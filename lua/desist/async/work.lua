@@ -13,6 +13,7 @@
 --   loop.workers              those that are idle
 --   loop.before               the task (of another loop) that runs this one
 
+local inside = require "desist"._inside
 local block = require "desist.async.block"
 local outcome = require "desist.async.outcome"
 local running = require "desist.async.running"
@@ -22,8 +23,8 @@ local SUSPEND, here, ready = running.SUSPEND, running.here, running.ready
 local error_of, unpack = block.error_of, outcome.unpack
 local on_error, settle = tasks.on_error, tasks.settle
 local note_function, settle_tree = outcome.note_function, tasks.settle_tree
-local create, resume, status = coroutine.create, coroutine.resume,
-  coroutine.status
+local create, status = coroutine.create, coroutine.status
+local resume = inside.resume or coroutine.resume
 local running_coroutine, yield = coroutine.running, coroutine.yield
 local select, xpcall = select, xpcall
 
