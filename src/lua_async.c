@@ -56,9 +56,13 @@ void desist__push_inside(lua_State *L, host *owner) {
 #endif
     { NULL, NULL },
   };
-  lua_createtable(L, 0, 11);
+  lua_createtable(L, 0, 12);
   lua_pushlightuserdata(L, owner);
   luaL_setfuncs(L, functions, 1);
+#if DESIST__GUARD
+  lua_pushlightuserdata(L, (void *)(uintptr_t)&desist__aside_key);
+  lua_setfield(L, -2, "aside");
+#endif
   desist__push_timers(L, owner);
   lua_setfield(L, -2, "timers");
 }

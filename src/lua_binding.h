@@ -376,7 +376,9 @@ void desist__guards_drop(desist__guards *guards, lua_State *co);
 /* lua_resume, tracked. */
 int desist__resume(host *owner, lua_State *co, lua_State *from, int arguments,
                    int *results, bool task);
-/* resume and close for the loops' tasks. */
+/* resume and close for the loops' tasks. What is set aside gives true and the
+** address of that key. */
+extern const char desist__aside_key;
 int desist__resume_task(lua_State *L);
 int desist__close_task(lua_State *L);
 

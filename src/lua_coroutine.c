@@ -17,7 +17,7 @@
 
 #  include "atomic.h"
 
-static const char aside_key = 0; /* its address is what a task's resume gives */
+const char desist__aside_key = 0;
 
 /* --- Resuming --- */
 
@@ -123,7 +123,7 @@ int desist__resume_task(lua_State *L) {
   if (status == LUA_YIELD && owner->guards.aside) {
     owner->guards.aside = false;
     lua_pushboolean(L, 1);
-    lua_pushlightuserdata(L, (void *)(uintptr_t)&aside_key);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)&desist__aside_key);
     return 2;
   }
   return finish_resume(L, take_results(L, co, status, results));

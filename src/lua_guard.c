@@ -652,10 +652,12 @@ int desist__guard(lua_State *L) {
 
 /* seconds, function, ... */
 int desist__budget(lua_State *L) {
-  desist__guards *guards = &desist__host_of(L)->guards;
+  host *owner = desist__host_of(L);
+  desist__guards *guards = &owner->guards;
   int64_t limit = desist__check_duration(L, 1), now = desist_now();
   desist__frame frame;
   int status;
+  desist__track(L, owner);
   memset(&frame, 0, sizeof frame);
   frame.until = limit >= DESIST_NEVER - now ? DESIST_NEVER : now + limit;
   enter(guards, &frame, L);
