@@ -66,6 +66,12 @@ struct host {
   int on_error; /* the handler; LUA_NOREF: the default one */
   int add_traceback; /* the message handler of lua_report.c */
   int metatables[6];
+  int none;  /* desist.none */
+  int loops; /* the module desist.async.embedding; LUA_NOREF: not loaded */
+  bool open; /* all of it is there */
+#if LUA_VERSION_NUM < 502
+  lua_State *main; /* the main thread, as far as is known */
+#endif
   int most_arguments; /* of any registration so far */
   unsigned calls; /* how many cancelling calls of this state are under way */
   uint64_t pin_calls; /* a number for each change of pins and anchors */
@@ -86,6 +92,7 @@ struct source_box {
   desist_source *core; /* NULL: finalized, or not made */
   token_box *token;    /* user value 1 */
   source_box *next, *previous;
+  bool listed; /* in objects */
 };
 
 enum { SOURCE_TOKEN = 1, SOURCE_CLOCK }; /* user values */
@@ -202,6 +209,8 @@ void desist__find_token(lua_State *L, const host *owner,
                         const desist_token *core);
 /* Pushes the state's token for a core token, made if need be. */
 void desist__push_token(lua_State *L, host *owner, desist_token *core);
+/* Pushes the state's source for a core source, made if need be. */
+void desist__push_source(lua_State *L, host *owner, desist_source *core);
 /* Pushes the token where the cancellation of this one began: nil if this
 ** state's links do not lead there (lua_origin.c); or else as push_token. */
 void desist__find_origin(lua_State *L, int token);
@@ -299,9 +308,12 @@ int desist__token_register(lua_State *L);
 /* --- Reasons (lua_reason.c) --- */
 
 /* The value at `index` as a reason with a reference; NULL for nil, where that
-** is the default. An object is kept in the token at `token`. */
+** is the default. An object is kept in the token at `token`; 0: only its text
+** is. */
 desist_reason *desist__to_reason(lua_State *L, host *owner, int index,
                                  int token, desist_kind kind);
+/* Pushes what it carries; of an object the text. */
+void desist__push_value(lua_State *L, const desist_reason *reason);
 /* Pushes the text of any value, whatever its __tostring does. */
 void desist__push_text(lua_State *L, int index);
 /* Pushes the reason of a cancelled token. */
@@ -311,6 +323,9 @@ void desist__push_reason(lua_State *L, int token);
 
 /* Pushes the error of a cancelled token, the same at every call. */
 void desist__push_error(lua_State *L, int token);
+/* Whether the value at the index is the error of a cancellation, whose it may
+** be (NULL: of any). Never raises. */
+bool desist__is_error_of(lua_State *L, int index, const desist_token *token);
 /* host, any values: gives one error of kind "callbacks". */
 int desist__collect_errors(lua_State *L);
 int desist__is_cancelled_error(lua_State *L);
@@ -354,6 +369,15 @@ int desist__wakeup_fd(lua_State *L);
 int desist__token_wait(lua_State *L);
 /* Runs what is queued now, at most `max`; how many ran. */
 size_t desist__run_queued(lua_State *L, host *owner, size_t max);
+/* The same, adding to `ran` as they run: it may raise, for want of memory. */
+void desist__run_counting(lua_State *L, host *owner, size_t max, size_t *ran);
+
+/* --- For hosts (desist_lua.h) --- */
+
+/* The state's host; NULL: the module is not open in it. Never raises. */
+host *desist__host_in(lua_State *L);
+/* The same, or raises. */
+host *desist__host_or_error(lua_State *L);
 
 DESIST__END
 

@@ -199,7 +199,9 @@ void desist__list_box(lua_State *L, int index) {
 
 void desist__list_source(lua_State *L, int index) {
   source_box *box = (source_box *)lua_touserdata(L, index);
+  if (box->listed || box->core == NULL) return;
   desist__list(L, box->owner, index, (char *)box->core + 1);
+  box->listed = true;
 }
 
 void desist__find(lua_State *L, const host *owner, const void *key) {
@@ -236,6 +238,34 @@ void desist__push_token(lua_State *L, host *owner, desist_token *core) {
     box->foreign = true;
     desist__list_token(L, -1);
   }
+}
+
+static bool find_source(lua_State *L, const host *owner, desist_source *core) {
+  const source_box *box;
+  desist__find(L, owner, (char *)core + 1);
+  box = (const source_box *)lua_touserdata(L, -1);
+  if (box != NULL && box->core == core) return true;
+  lua_pop(L, 1);
+  return false;
+}
+
+void desist__push_source(lua_State *L, host *owner, desist_source *core) {
+  source_box *box;
+  int token;
+  if (find_source(L, owner, core)) return;
+  desist__push_token(L, owner, desist_source_token(core));
+  token = lua_gettop(L);
+  box = desist__new_source(L, owner, token, true);
+  if (find_source(L, owner, core)) { /* a finalizer may have been here */
+    lua_replace(L, token);
+    lua_settop(L, token);
+    return;
+  }
+  desist_source_retain(core);
+  desist__own_source(box, core);
+  desist__keep_clock(L, token + 1);
+  desist__list_source(L, token + 1);
+  lua_remove(L, token);
 }
 
 /* --- Metatables --- */

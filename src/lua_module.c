@@ -31,6 +31,10 @@ static host *new_host(lua_State *L) {
   lua_pushcfunction(L, host_gc);
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
+  owner->loops = LUA_NOREF;
+#if LUA_VERSION_NUM < 502
+  owner->main = L;
+#endif
   owner->inbox = desist__inbox_create();
   if (owner->inbox == NULL) desist__no_memory(L);
   lua_newtable(L);
@@ -67,6 +71,8 @@ static void push_functions(lua_State *L, host *owner) {
   lua_pushlightuserdata(L, owner);
   luaL_setfuncs(L, functions, 1);
   desist__new_token(L, owner, 0)->never = true;
+  lua_pushvalue(L, -1);
+  owner->none = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_setfield(L, -2, "none");
   desist__push_inside(L, owner);
   lua_setfield(L, -2, "_inside");
@@ -88,5 +94,21 @@ int luaopen_desist_core(lua_State *L) {
   push_functions(L, owner);
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &module_key);
+  owner->open = true;
   return 1;
+}
+
+host *desist__host_in(lua_State *L) {
+  host *owner;
+  if (!lua_checkstack(L, 2)) return NULL;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &host_key);
+  owner = (host *)lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return owner != NULL && owner->open ? owner : NULL;
+}
+
+host *desist__host_or_error(lua_State *L) {
+  host *owner = desist__host_in(L);
+  if (owner == NULL) luaL_error(L, "desist is not open in this state");
+  return owner;
 }
