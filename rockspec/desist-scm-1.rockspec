@@ -89,6 +89,7 @@ build = {
         "src/lua_reason.c",
         "src/lua_registration.c",
         "src/lua_report.c",
+        "src/lua_shared.c",
         "src/lua_source.c",
         "src/lua_time.c",
         "src/lua_timers.c",

@@ -57,7 +57,8 @@ extern const box_type desist__source_type, desist__token_type,
 struct host {
   desist__inbox *inbox; /* NULL: the state is being closed */
   token_box *tokens;    /* all of the state, for its end */
-  source_box *sources;
+  source_box *sources;  /* those that are not shared */
+  source_box *shared;
   clock_box *clocks;
   /* In the registry. */
   int objects;  /* weak: core token -> token, core token + 1 -> source, core
@@ -66,9 +67,11 @@ struct host {
   int on_error; /* the handler; LUA_NOREF: the default one */
   int add_traceback; /* the message handler of lua_report.c */
   int metatables[6];
-  int none;  /* desist.none */
-  int loops; /* the module desist.async.embedding; LUA_NOREF: not loaded */
-  bool open; /* all of it is there */
+  int sentinel; /* the metatable of those of lua_shared.c */
+  int none;     /* desist.none */
+  int loops;    /* the module desist.async.embedding; LUA_NOREF: not loaded */
+  bool open;    /* all of it is there */
+  bool watched; /* there is a sentinel */
 #if LUA_VERSION_NUM < 502
   lua_State *main; /* the main thread, as far as is known */
 #endif
@@ -93,6 +96,7 @@ struct source_box {
   token_box *token;    /* user value 1 */
   source_box *next, *previous;
   bool listed; /* in objects */
+  bool shared; /* something outside of the state may hold it, too */
 };
 
 enum { SOURCE_TOKEN = 1, SOURCE_CLOCK }; /* user values */
@@ -196,6 +200,8 @@ void desist__keep_clock(lua_State *L, int source);
 void desist__own_token(token_box *box, desist_token *core);
 void desist__own_source(source_box *box, desist_source *core);
 void desist__own_clock(clock_box *box, desist_clock *core);
+/* Takes it out of the state's list. */
+void desist__unlink_source(source_box *box);
 
 /* So that it is found by `key`, by its core object (unless another token is),
 ** or by its box. */
@@ -252,6 +258,15 @@ void desist__update_anchor(lua_State *L, int token);
 ** changed nothing. */
 void desist__anchor_armed(lua_State *L, int token);
 void desist__anchor_foreign(lua_State *L, int token);
+/* Nothing outside of the state can cancel it any more. Never raises. */
+void desist__anchor_no_more(lua_State *L, token_box *token);
+
+/* --- Shared sources (lua_shared.c) --- */
+
+/* The source at `index` may be held outside of the state from now on. It may
+** raise, and then has changed nothing. */
+void desist__share_source(lua_State *L, int index);
+void desist__shared_open(lua_State *L, host *owner);
 
 /* --- Calls into Lua (lua_call.c) --- */
 

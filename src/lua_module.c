@@ -17,6 +17,7 @@ static int host_gc(lua_State *L) {
   host *owner = (host *)lua_touserdata(L, 1);
   desist__inbox *inbox = owner->inbox;
   while (owner->sources != NULL) desist__forget_source(owner->sources);
+  while (owner->shared != NULL) desist__forget_source(owner->shared);
   while (owner->tokens != NULL) desist__forget_token(owner->tokens);
   while (owner->clocks != NULL) desist__forget_clock(owner->clocks);
   owner->inbox = NULL;
@@ -91,6 +92,7 @@ int luaopen_desist_core(lua_State *L) {
   desist__clock_open(L, owner);
   desist__error_open(L, owner);
   desist__report_open(L, owner);
+  desist__shared_open(L, owner);
   push_functions(L, owner);
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &module_key);

@@ -39,11 +39,12 @@ static int list_source(lua_State *L) {
   lua_getiuservalue(L, 1, SOURCE_TOKEN);
   desist__list_all(L, 2);
   desist__list_source(L, 1);
+  desist__share_source(L, 1);
   return 0;
 }
 
-/* What C code has seen is found again when it is pushed. If memory for that
-** is wanting, C has it all the same, and pushing it makes a second object. */
+/* What C code has seen is found again when it is pushed, and C may keep it. If
+** memory for that is wanting, it has it all the same. */
 static void list_protected(lua_State *L, int index, lua_CFunction list) {
   index = lua_absindex(L, index);
   if (!lua_checkstack(L, 3)) return;
@@ -53,8 +54,7 @@ static void list_protected(lua_State *L, int index, lua_CFunction list) {
 }
 
 static desist_source *give_source(lua_State *L, int index, source_box *box) {
-  if (box->core != NULL && !(box->listed && box->token->listed))
-    list_protected(L, index, list_source);
+  if (box->core != NULL && !box->shared) list_protected(L, index, list_source);
   return box->core;
 }
 

@@ -108,6 +108,8 @@ void desist__watch_later(desist__watch *watch);
 desist_clock *desist__manual_clock(const desist_token *token);
 /* Whether anybody holds a source reference. */
 bool desist__has_handles(const desist_token *token);
+/* Whether the caller's is the only one, and nothing else can cancel it. */
+bool desist__has_one_handle(desist_source *source);
 
 /*
 ** The effective deadline: a moment of its clock and what is left of it; both

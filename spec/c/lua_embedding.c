@@ -185,6 +185,95 @@ TEST(callbacks_are_collected_when_the_host_has_released) {
   end();
 }
 
+static const char register_with_source[] =
+    "probe = setmetatable({}, { __mode = 'k' })\n"
+    "local source, witness = object, {}\n"
+    "local inner = desist.source()\n"
+    "object = nil\n"
+    "probe[witness] = true\n"
+    "source:token():register(function()\n"
+    "  assert(source and witness)\n"
+    "  if inner:cancel() and not source:cancel() then add() end\n"
+    "end)";
+
+TEST(a_callback_that_holds_its_source_is_collected_as_well) {
+  desist_source *source = desist_source_create();
+  begin();
+  give_source("object", source);
+  CHECK(lua_do(L, register_with_source, 0));
+  CHECK(lua_do(L, collect, 0));
+  CHECK(is_held());
+  desist_source_release(source);
+  CHECK(lua_do(L, collect, 0));
+  CHECK(!is_held());
+  end();
+}
+
+TEST(a_callback_that_holds_its_source_runs_before) {
+  desist_source *source = desist_source_create();
+  begin();
+  give_source("object", source);
+  CHECK(lua_do(L, register_with_source, 0));
+  CHECK(lua_do(L, collect, 0));
+  CHECK(desist_source_cancel(source, NULL));
+  desist_source_release(source);
+  CHECK(lua_do(L, collect, 0)); /* it is queued */
+  CHECK_INT(desist_lua_dispatch(L), 1);
+  CHECK_INT(number("count"), 1);
+  CHECK(lua_do(L, collect, 0));
+  CHECK(!is_held());
+  end();
+}
+
+TEST(a_deadline_of_the_host_s_finds_the_callbacks) {
+  desist_clock *clock = desist_clock_create(0);
+  desist_source *source = desist_source_create_on(clock);
+  begin();
+  give_source("object", source);
+  CHECK(lua_do(L, register_with_source, 0));
+  CHECK(desist_source_cancel_after(source, 5));
+  desist_source_release(source);
+  CHECK(lua_do(L, collect, 0));
+  CHECK(is_held());
+  CHECK(desist_clock_advance(clock, 5));
+  CHECK_INT(desist_lua_dispatch(L), 1);
+  CHECK_INT(number("count"), 1);
+  desist_clock_release(clock);
+  end();
+}
+
+TEST(a_source_that_the_host_has_taken_keeps_its_callbacks) {
+  desist_source *source;
+  begin();
+  CHECK(lua_do(L, "object = desist.source() return object", 1));
+  source = desist_lua_to_source(L, -1);
+  desist_source_retain(source);
+  lua_pop(L, 1);
+  CHECK(lua_do(L, register_with_source, 0));
+  CHECK(lua_do(L, collect, 0));
+  CHECK(is_held());
+  CHECK(desist_source_cancel(source, NULL));
+  CHECK_INT(desist_lua_dispatch(L), 1);
+  CHECK_INT(number("count"), 1);
+  desist_source_release(source);
+  end();
+}
+
+static int look_at_source(lua_State *state) {
+  CHECK(desist_lua_check_source(state, 1) != NULL);
+  return 0;
+}
+
+TEST(a_source_that_c_only_looks_at_is_collected_with_its_callbacks) {
+  begin();
+  lua_global(L, "look", look_at_source);
+  CHECK(lua_do(L, "object = desist.source() look(object)", 0));
+  CHECK(lua_do(L, register_with_source, 0));
+  CHECK(lua_do(L, collect, 0));
+  CHECK(!is_held());
+  end();
+}
+
 /* --- Taking -------------------------------------------------------------- */
 
 TEST(a_script_s_source_and_token_are_found) {
