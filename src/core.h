@@ -308,8 +308,8 @@ void desist__reason_set_locked(desist_source *source, desist_reason *reason);
 /* --- Clocks (clock.c, service.c) --- */
 
 struct desist_clock {
-  uint32_t handles;   /* atomic */
-  uint32_t refs;      /* atomic; the handles own one */
+  uint32_t handles;       /* atomic */
+  uint32_t refs;          /* atomic; the handles own one */
   desist__fork_lock lock; /* its worker moves the clock */
   /* Under the lock. */
   int64_t now; /* manual */

@@ -334,7 +334,7 @@ function Loop:close()
   for i = 1, #all do
     local block = all[i]
     block.doom = self.root
-    if block.task ~= nil then blocks.close(block) end
+    if block.task ~= nil or block.guard then blocks.close(block) end
     report_failures(block)
   end
   for i = 1, #live do abort_wait(live[i]) end

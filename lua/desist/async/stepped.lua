@@ -53,4 +53,4 @@ local function loop(options)
   return setmetatable(loops.new { time = start, name = name }, Stepped)
 end
 
-return { loop = loop }
+return { Stepped = Stepped, loop = loop }
