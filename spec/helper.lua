@@ -172,9 +172,12 @@ function helper.kilobytes()
   return collectgarbage "count"
 end
 
+-- How much slower than usual a tool makes everything.
+helper.slower = tonumber(os.getenv "CHECK_SLOWER") or 1
+
 -- So many, or fewer where a tool makes everything slow.
 function helper.many(count)
-  return math.ceil(count / (tonumber(os.getenv "CHECK_SLOWER") or 1))
+  return math.ceil(count / helper.slower)
 end
 
 -- Descriptors ------------------------------------------------------------

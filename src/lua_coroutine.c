@@ -93,9 +93,8 @@ static int finish_resume(lua_State *L, int results) {
 }
 
 static lua_State *check_coroutine(lua_State *L) {
-  lua_State *co = lua_tothread(L, 1);
-  luaL_argexpected(L, co != NULL, 1, "coroutine");
-  return co;
+  luaL_checktype(L, 1, LUA_TTHREAD);
+  return lua_tothread(L, 1);
 }
 
 static int go_on_resume(lua_State *L, int status, lua_KContext context) {

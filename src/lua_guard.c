@@ -639,6 +639,7 @@ int desist__guard(lua_State *L) {
                          lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0,
                                     (lua_KContext)guards, end_unguarded),
                          (lua_KContext)guards);
+  desist__list_token(L, 1); /* to be found for its error */
   if (lua_isyieldable(L) && guards->running == L)
     return guard_yielding(L, owner, grace);
   memset(&frame, 0, sizeof frame);

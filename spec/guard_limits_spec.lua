@@ -1,0 +1,91 @@
+-- What no guard can stop. Each of these goes on although its guard's token has
+-- been cancelled long since, and is stopped as soon as it is back in Lua code
+-- that can be. docs/guard.md says why.
+
+local desist = require "desist"
+local helper = require "spec.helper"
+
+local DEADLINE, LONG = 0.002, 0.06 -- seconds
+
+-- Made before setmetatable was tracked.
+local untracked = setmetatable
+local ran_to_its_end
+
+-- Runs for a long time, and notes it if nothing stops it.
+local function last()
+  local ends = desist.now() + LONG
+  while desist.now() < ends do end -- luacheck: ignore 542
+  ran_to_its_end = true
+end
+
+local CASES = {
+  ["one long call of a C function"] = function()
+    local started = desist.now()
+    string.find(("a"):rep(26), ("a?"):rep(26) .. ("a"):rep(26) .. "b")
+    ran_to_its_end = desist.now() - started > DEADLINE
+  end,
+  ["a message handler of xpcall"] = function()
+    xpcall(error, last)
+    last()
+  end,
+  ["a hook of somebody else"] = function()
+    debug.sethook(function()
+      debug.sethook()
+      last()
+    end, "", 1)
+  end,
+  ["a finalizer whose metatable was set before tracking"] = function()
+    untracked({}, { __gc = last })
+    collectgarbage()
+  end,
+  ["__close of a coroutine that the guard's error has ended"] = function()
+    coroutine.wrap(function()
+      local _ <close> = untracked({}, { __close = last })
+      while true do end -- luacheck: ignore 542
+    end)()
+  end,
+}
+
+local names = {}
+for name in pairs(CASES) do names[#names + 1] = name end
+table.sort(names)
+
+describe("desist.guard cannot stop", function()
+  helper.leave_nothing(before_each, after_each)
+
+  for _, name in ipairs(names) do
+    it(name, function()
+      ran_to_its_end = false
+      local source = desist.after(DEADLINE)
+      local ok, err = desist.guard({ token = source:token(), grace = 0 },
+        function()
+          CASES[name]()
+          while true do end -- luacheck: ignore 542
+        end)
+      assert.is_true(ran_to_its_end)
+      assert.is_false(ok)
+      assert.equal(source:token():error(), err)
+    end)
+  end
+
+  it("a coroutine that C code resumes by means of its own, where one that is "
+    .. "not tracked is not found", function()
+    -- luv calls back on the main thread; the guard was in a coroutine
+    local luv = require "luv"
+    local finished = false
+    local timer = luv.new_timer()
+    timer:start(0, 0, function()
+      timer:close()
+      local ends = desist.now() + LONG
+      while desist.now() < ends do end -- luacheck: ignore 542
+      finished = true
+    end)
+    coroutine.wrap(function()
+      local source = desist.after(DEADLINE)
+      local ok = desist.guard({ token = source:token(), grace = 0 }, luv.run)
+      assert.is_true(source:is_cancelled())
+      return ok
+    end)()
+    assert.is_true(finished)
+  end)
+end)
