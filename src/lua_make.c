@@ -157,8 +157,8 @@ static int make_link(lua_State *L, bool all) {
   return 1;
 }
 
-int desist__linked(lua_State *L) { return make_link(L, false); }
-int desist__linked_all(lua_State *L) { return make_link(L, true); }
+int desist__linked_make(lua_State *L) { return make_link(L, false); }
+int desist__linked_all_make(lua_State *L) { return make_link(L, true); }
 
 /* --- Signals --- */
 
