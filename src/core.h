@@ -308,8 +308,8 @@ void desist__reason_set_locked(desist_source *source, desist_reason *reason);
 /* --- Clocks (clock.c, service.c) --- */
 
 struct desist_clock {
-  uint32_t handles;   /* atomic */
-  uint32_t refs;      /* atomic; the handles own one */
+  uint32_t handles;       /* atomic */
+  uint32_t refs;          /* atomic; the handles own one */
   desist__fork_lock lock; /* its worker moves the clock */
   /* Under the lock. */
   int64_t now; /* manual */
@@ -369,6 +369,7 @@ bool desist__signals_expected(void);
 /* Until a moment, or until there is something to serve. */
 void desist__signals_wait(int64_t until);
 #endif
+/* No handler and no relay is left. */
 void desist__signals_stop(void);
 void desist__signals_before_fork(void);
 void desist__signals_after_fork(bool child);

@@ -162,6 +162,14 @@ int desist__linked_all_make(lua_State *L) { return make_link(L, true); }
 
 /* --- Signals --- */
 
+#if defined(DESIST_NO_SIGNALS)
+
+int desist__signal(lua_State *L) {
+  return luaL_error(L, "cannot catch signals: desist is built without them");
+}
+
+#else
+
 int desist__signal(lua_State *L) {
   host *owner = desist__host_of(L);
   int count = lua_gettop(L);
@@ -193,3 +201,5 @@ int desist__signal(lua_State *L) {
   ((token_box *)lua_touserdata(L, count + 1))->foreign = true;
   return 1;
 }
+
+#endif
