@@ -3,12 +3,12 @@
 # will, by C and C++ compilers, with each switch, and runs the hosts of
 # spec/hosts with it.
 #
-#   sh .ci/check_amalgamation.sh FLAGS C_FLAGS CXX_FLAGS
+#   sh .ci/check_amalgamation.sh C_FLAGS CXX_FLAGS
 #
-# Warnings are errors; the flags say which.
+# The flags say which warnings are errors.
 set -e
 
-both=$1 as_c=$2 as_cxx=$3
+as_c=$1 as_cxx=$2
 out=$PWD/build/amalgamation/check hosts=$PWD/spec/hosts
 rm -rf "$out"
 cd build/amalgamation
@@ -22,7 +22,7 @@ try() {
   shift 3
   switches=$(printf -- ' -DDESIST_%s' "$@")
   [ $# != 0 ] || switches=
-  compile="$compiler $both -O0 $switches -I. $(lua_flags cflags "$lua")"
+  compile="$compiler -O0 $switches -I. $(lua_flags cflags "$lua")"
   echo "$name: $compile"
   $compile -c desist.c -o "$out/$name.o"
   # Names of a file's own all have its name before them; .N are of functions.
@@ -48,7 +48,7 @@ host() {
   # The object is no source in the language that -x names.
   $compile -c "$source" -o "$program.o"
   ${compiler%% *} "$program.o" "$out/$name.o" -o "$program" "$@" -pthread
-  "$program"
+  timeout 60 "$program"
 }
 
 some() {
