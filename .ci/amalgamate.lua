@@ -250,7 +250,7 @@ put(([[
 ** DESIST_NO_SIGNALS, DESIST_NO_GUARD.
 **
 ** Made from the project's sources by `make amalgamation`: change those, not
-** this. A name like cancel__flip is flip of src/cancel.c.
+** this. A name like link__make is `make` of src/link.c.
 **
 %s*/
 ]]):format(version, read("LICENSE"):gsub("[^\n]*\n", function(line)
