@@ -163,9 +163,9 @@ DESIST_API int desist_lua_pcall(lua_State *L, int arguments, int results,
 
 /* How a guard interrupts Lua code in this build, on this thread. */
 typedef enum desist_lua_interrupts {
-  DESIST_LUA_CANNOT,    /* built without guards, or no debug hooks */
-  DESIST_LUA_BY_HOOK,   /* a count hook that looks at the token: costs time */
-  DESIST_LUA_BY_SIGNAL  /* costs nothing until the cancellation */
+  DESIST_LUA_CANNOT,   /* built without guards, or no debug hooks */
+  DESIST_LUA_BY_HOOK,  /* a count hook that looks at the token: costs time */
+  DESIST_LUA_BY_SIGNAL /* costs nothing until the cancellation */
 } desist_lua_interrupts;
 
 /* Any thread. Never raises. */

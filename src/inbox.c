@@ -4,6 +4,12 @@
 ** The watches are chained by their registrations' nodes, which are in no
 ** source's list any more. The inbox lives as long as its state or a thread
 ** that is about to tell its host.
+**
+** Telling the host. Who fills the inbox calls the host's function when all
+** locks are gone, with a reference. One thread at a time does so, it is the
+** fork lock's worker; what others want told meanwhile it tells as well, so
+** none is lost. Whoever changes the function waits for that thread, unless it
+** is himself. A child of fork that has not that thread tells anew.
 */
 #include "core.h"
 
@@ -22,7 +28,13 @@ struct desist__inbox {
   /* Under the lock. */
   queue to_run, dropped;
   bool has_event, closed;
+  bool woken; /* whoever waits shall look around */
   desist__event event;
+  /* Under the lock: to tell the host. The lock's worker is who tells. */
+  desist__wakeup wakeup; /* NULL: nobody is to be told */
+  void *wakeup_data;
+  uint8_t told; /* the generation in which what is queued was, or 0 */
+  bool again;   /* the worker tells once more */
 };
 
 enum { NOT_QUEUED, TO_RUN, DROPPED }; /* desist__watch.queued */
@@ -83,9 +95,67 @@ static void release(desist__inbox *inbox) {
   desist__free(inbox, sizeof *inbox);
 }
 
+/* --- Telling the host --- */
+
+static bool is_told_by_other(const desist__inbox *inbox) {
+  return inbox->lock.worker != 0 && inbox->lock.worker != desist__thread_self();
+}
+
+/* True: the caller tells, when the lock is gone; it has a reference for it. */
+static bool must_tell_locked(desist__inbox *inbox) {
+  if (inbox->wakeup == NULL || inbox->to_run.first == NULL ||
+      inbox->told == desist__generation)
+    return false;
+  inbox->told = desist__generation;
+  desist__count_up(&inbox->refs);
+  return true;
+}
+
+void desist__inbox_tell(desist__inbox *inbox) {
+  uintptr_t self = desist__thread_self();
+  desist__mutex_lock(&inbox->lock.mutex);
+  inbox->again = true;
+  if (inbox->lock.worker == 0) {
+    inbox->lock.worker = self;
+    while (inbox->again && inbox->wakeup != NULL) {
+      desist__wakeup wakeup = inbox->wakeup;
+      void *data = inbox->wakeup_data;
+      inbox->again = false;
+      desist__mutex_unlock(&inbox->lock.mutex);
+      wakeup(data);
+      desist__mutex_lock(&inbox->lock.mutex);
+    }
+    inbox->lock.worker = 0;
+    desist__cond_wake_all(&inbox->wake);
+  }
+  desist__mutex_unlock(&inbox->lock.mutex);
+  release(inbox);
+}
+
+static void set_wakeup_locked(desist__inbox *inbox, desist__wakeup wakeup,
+                              void *data) {
+  inbox->wakeup = NULL; /* from here on none begins */
+  while (is_told_by_other(inbox))
+    desist__cond_wait(&inbox->wake, &inbox->lock.mutex);
+  inbox->wakeup = wakeup;
+  inbox->wakeup_data = data;
+  inbox->told = 0;
+}
+
+void desist__inbox_on_wakeup(desist__inbox *inbox, desist__wakeup wakeup,
+                             void *data) {
+  bool tell;
+  desist__mutex_lock(&inbox->lock.mutex);
+  set_wakeup_locked(inbox, wakeup, data);
+  tell = must_tell_locked(inbox);
+  desist__mutex_unlock(&inbox->lock.mutex);
+  if (tell) desist__inbox_tell(inbox);
+}
+
 void desist__inbox_close(desist__inbox *inbox) {
   desist__mutex_lock(&inbox->lock.mutex);
   inbox->closed = true;
+  set_wakeup_locked(inbox, NULL, NULL);
   desist__mutex_unlock(&inbox->lock.mutex);
   release(inbox);
 }
@@ -105,14 +175,15 @@ bool desist__inbox_push(desist__watch *watch, bool dropped) {
       append(&inbox->dropped, watch);
       watch->queued = DROPPED;
     } else {
-      tell = inbox->to_run.first == NULL;
+      bool was_empty = inbox->to_run.first == NULL;
       append(&inbox->to_run, watch);
       watch->queued = TO_RUN;
-      if (tell) {
-        desist__count_up(&inbox->refs);
+      if (was_empty) {
+        inbox->told = 0;
         if (inbox->has_event) desist__event_set(&inbox->event, true);
         desist__cond_wake_all(&inbox->wake);
       }
+      tell = must_tell_locked(inbox);
     }
   }
   desist__mutex_unlock(&inbox->lock.mutex);
@@ -122,8 +193,6 @@ bool desist__inbox_push(desist__watch *watch, bool dropped) {
 void desist__watch_later(desist__watch *watch) {
   if (desist__inbox_push(watch, false)) desist__inbox_tell(watch->inbox);
 }
-
-void desist__inbox_tell(desist__inbox *inbox) { release(inbox); }
 
 /* --- Emptying it, on the state's thread --- */
 
@@ -148,13 +217,31 @@ bool desist__watch_remove(desist__watch *watch) {
   return result;
 }
 
-size_t desist__inbox_count(desist__inbox *inbox) {
+size_t desist__inbox_begin(desist__inbox *inbox) {
   size_t count;
   desist__look();
   desist__mutex_lock(&inbox->lock.mutex);
   count = inbox->to_run.count;
+  inbox->told = 0;
   desist__mutex_unlock(&inbox->lock.mutex);
   return count;
+}
+
+void desist__inbox_end(desist__inbox *inbox) {
+  bool tell;
+  desist__mutex_lock(&inbox->lock.mutex);
+  tell = must_tell_locked(inbox);
+  desist__mutex_unlock(&inbox->lock.mutex);
+  if (tell) desist__inbox_tell(inbox);
+}
+
+bool desist__inbox_is_empty(desist__inbox *inbox) {
+  bool empty;
+  desist__look();
+  desist__mutex_lock(&inbox->lock.mutex);
+  empty = inbox->to_run.first == NULL && inbox->dropped.first == NULL;
+  desist__mutex_unlock(&inbox->lock.mutex);
+  return empty;
 }
 
 desist__watch *desist__inbox_first(desist__inbox *inbox) {
@@ -196,6 +283,13 @@ int desist__inbox_fd(desist__inbox *inbox) {
   return result;
 }
 
+void desist__inbox_wake(desist__inbox *inbox) {
+  desist__mutex_lock(&inbox->lock.mutex);
+  inbox->woken = true;
+  desist__cond_wake_all(&inbox->wake);
+  desist__mutex_unlock(&inbox->lock.mutex);
+}
+
 #if !defined(DESIST_NO_THREADS)
 
 void desist__inbox_wait(desist__inbox *inbox, desist_token *token,
@@ -206,7 +300,8 @@ void desist__inbox_wait(desist__inbox *inbox, desist_token *token,
       desist__waiter_begin(&waiter, source, &inbox->lock.mutex, &inbox->wake);
   bool more = how != DESIST__WAS_CANCELLED;
   desist__mutex_lock(&inbox->lock.mutex);
-  while (inbox->to_run.first == NULL && !waiter.woken && more) {
+  while (inbox->to_run.first == NULL && !waiter.woken && !inbox->woken &&
+         more) {
     if (until != DESIST_NEVER)
       more = desist__cond_wait_until(&inbox->wake, &inbox->lock.mutex, until);
     else if (how == DESIST__ENLISTED)
@@ -214,6 +309,7 @@ void desist__inbox_wait(desist__inbox *inbox, desist_token *token,
     else
       more = false; /* it died meanwhile */
   }
+  inbox->woken = false;
   desist__mutex_unlock(&inbox->lock.mutex);
   desist__waiter_end(&waiter, source);
 }

@@ -25,16 +25,18 @@ static int inside_can_wait(lua_State *L) {
 }
 
 /* Sleeps until a callback is queued, at most that many seconds (nil: for
-** ever). */
+** ever). A guard around it raises here what it has to. */
 static int inside_idle(lua_State *L) {
   host *owner = desist__host_of(L);
   int64_t limit =
       lua_isnoneornil(L, 1) ? DESIST_NEVER : desist__check_duration(L, 1);
-  int64_t now = desist_now();
+  int64_t now = desist_now(), until, guarded;
+  until = limit >= DESIST_NEVER - now ? DESIST_NEVER - 1 : now + limit;
+  desist__guard_check(L, owner);
+  guarded = desist__guard_until(owner);
   if (owner->inbox != NULL)
-    desist__inbox_wait(owner->inbox, NULL,
-                       limit >= DESIST_NEVER - now ? DESIST_NEVER - 1
-                                                   : now + limit);
+    desist__inbox_wait(owner->inbox, NULL, guarded < until ? guarded : until);
+  desist__guard_check(L, owner);
   return 0;
 }
 
@@ -46,11 +48,21 @@ void desist__push_inside(lua_State *L, host *owner) {
     { "report", inside_report },
     { "idle", inside_idle },
     { "can_wait", inside_can_wait },
+    { "own", desist__own },
+    { "budget", desist__budget },
+#if DESIST__GUARD
+    { "resume", desist__resume_task },
+    { "close", desist__close_task },
+#endif
     { NULL, NULL },
   };
-  lua_createtable(L, 0, 7);
+  lua_createtable(L, 0, 12);
   lua_pushlightuserdata(L, owner);
   luaL_setfuncs(L, functions, 1);
+#if DESIST__GUARD
+  lua_pushlightuserdata(L, (void *)(uintptr_t)&desist__aside_key);
+  lua_setfield(L, -2, "aside");
+#endif
   desist__push_timers(L, owner);
   lua_setfield(L, -2, "timers");
 }

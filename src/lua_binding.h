@@ -34,6 +34,7 @@
 
 #include "desist.h"
 #include "desist_lua.h"
+#include "lua_guard.h"
 #include "queue.h"
 
 DESIST__BEGIN
@@ -57,7 +58,8 @@ extern const box_type desist__source_type, desist__token_type,
 struct host {
   desist__inbox *inbox; /* NULL: the state is being closed */
   token_box *tokens;    /* all of the state, for its end */
-  source_box *sources;
+  source_box *sources;  /* those that are not shared */
+  source_box *shared;
   clock_box *clocks;
   /* In the registry. */
   int objects;  /* weak: core token -> token, core token + 1 -> source, core
@@ -65,10 +67,21 @@ struct host {
   int anchors;  /* token_box -> its token */
   int on_error; /* the handler; LUA_NOREF: the default one */
   int add_traceback; /* the message handler of lua_report.c */
-  int metatables[6];
+  int metatables[7];
+  int sentinel; /* the metatable of those of lua_shared.c */
+  int none;     /* desist.none */
+  int loops;    /* the module desist.async.embedding; LUA_NOREF: not loaded */
+  bool open;    /* all of it is there */
+  bool watched; /* there is a sentinel */
+#if LUA_VERSION_NUM < 502
+  lua_State *main; /* the main thread, as far as is known */
+#endif
   int most_arguments; /* of any registration so far */
   unsigned calls; /* how many cancelling calls of this state are under way */
   uint64_t pin_calls; /* a number for each change of pins and anchors */
+#if DESIST__GUARD
+  desist__guards guards;
+#endif
 };
 
 enum {
@@ -77,7 +90,8 @@ enum {
   REGISTRATION_META,
   CLOCK_META,
   ERROR_META,
-  TIMERS_META
+  TIMERS_META,
+  GUARD_META
 };
 
 struct source_box {
@@ -86,6 +100,8 @@ struct source_box {
   desist_source *core; /* NULL: finalized, or not made */
   token_box *token;    /* user value 1 */
   source_box *next, *previous;
+  bool listed; /* in objects */
+  bool shared; /* something outside of the state may hold it, too */
 };
 
 enum { SOURCE_TOKEN = 1, SOURCE_CLOCK }; /* user values */
@@ -189,6 +205,8 @@ void desist__keep_clock(lua_State *L, int source);
 void desist__own_token(token_box *box, desist_token *core);
 void desist__own_source(source_box *box, desist_source *core);
 void desist__own_clock(clock_box *box, desist_clock *core);
+/* Takes it out of the state's list. */
+void desist__unlink_source(source_box *box);
 
 /* So that it is found by `key`, by its core object (unless another token is),
 ** or by its box. */
@@ -202,6 +220,8 @@ void desist__find_token(lua_State *L, const host *owner,
                         const desist_token *core);
 /* Pushes the state's token for a core token, made if need be. */
 void desist__push_token(lua_State *L, host *owner, desist_token *core);
+/* Pushes the state's source for a core source, made if need be. */
+void desist__push_source(lua_State *L, host *owner, desist_source *core);
 /* Pushes the token where the cancellation of this one began: nil if this
 ** state's links do not lead there (lua_origin.c); or else as push_token. */
 void desist__find_origin(lua_State *L, int token);
@@ -243,6 +263,15 @@ void desist__update_anchor(lua_State *L, int token);
 ** changed nothing. */
 void desist__anchor_armed(lua_State *L, int token);
 void desist__anchor_foreign(lua_State *L, int token);
+/* Nothing outside of the state can cancel it any more. Never raises. */
+void desist__anchor_no_more(lua_State *L, token_box *token);
+
+/* --- Shared sources (lua_shared.c) --- */
+
+/* The source at `index` may be held outside of the state from now on. It may
+** raise, and then has changed nothing. */
+void desist__share_source(lua_State *L, int index);
+void desist__shared_open(lua_State *L, host *owner);
 
 /* --- Calls into Lua (lua_call.c) --- */
 
@@ -299,9 +328,12 @@ int desist__token_register(lua_State *L);
 /* --- Reasons (lua_reason.c) --- */
 
 /* The value at `index` as a reason with a reference; NULL for nil, where that
-** is the default. An object is kept in the token at `token`. */
+** is the default. An object is kept in the token at `token`; 0: only its text
+** is. */
 desist_reason *desist__to_reason(lua_State *L, host *owner, int index,
                                  int token, desist_kind kind);
+/* Pushes what it carries; of an object the text. */
+void desist__push_value(lua_State *L, const desist_reason *reason);
 /* Pushes the text of any value, whatever its __tostring does. */
 void desist__push_text(lua_State *L, int index);
 /* Pushes the reason of a cancelled token. */
@@ -311,6 +343,9 @@ void desist__push_reason(lua_State *L, int token);
 
 /* Pushes the error of a cancelled token, the same at every call. */
 void desist__push_error(lua_State *L, int token);
+/* Whether the value at the index is the error of a cancellation, whose it may
+** be (NULL: of any). Never raises. */
+bool desist__is_error_of(lua_State *L, int index, const desist_token *token);
 /* host, any values: gives one error of kind "callbacks". */
 int desist__collect_errors(lua_State *L);
 int desist__is_cancelled_error(lua_State *L);
@@ -325,6 +360,57 @@ int desist__source_fail(lua_State *L);
 int desist__error_make(lua_State *L);
 /* Pushes the functions of lua_timers.c. */
 void desist__push_timers(lua_State *L, host *owner);
+
+/* --- Guards (lua_guard.c, lua_coroutine.c) --- */
+
+/* desist.guard and its neighbours; they raise where they were left out. */
+int desist__guard(lua_State *L);
+int desist__can_interrupt(lua_State *L);
+int desist__track_coroutines(lua_State *L);
+/* For the Lua files: seconds, function, ...: calls it with a budget. */
+int desist__budget(lua_State *L);
+int desist__own(lua_State *L);
+void desist__guard_open(lua_State *L, host *owner);
+/* At the end of the state. */
+void desist__guards_end(host *owner);
+/* Inside a long wait: raises what a guard around it has to raise, */
+void desist__guard_check(lua_State *L, host *owner);
+/* and the moment when it may have to. DESIST_NEVER: not before it is told. */
+int64_t desist__guard_until(const host *owner);
+
+#if DESIST__GUARD
+
+typedef struct guard_box {
+  const box_type *type;
+  desist__frame frame;
+  bool entered;
+} guard_box;
+
+extern const box_type desist__guard_type;
+
+static inline host *desist__host_with(desist__guards *guards) {
+  return (host *)(void *)((char *)guards - offsetof(host, guards));
+}
+
+/* Replaces coroutine.resume and so on, the first time. */
+void desist__track(lua_State *L, host *owner);
+/* Around a resume: the guards that `co` has yielded in come back; those that
+** are above `top` go. */
+void desist__guards_resuming(desist__guards *guards, lua_State *co);
+void desist__guards_resumed(desist__guards *guards, lua_State *co,
+                            lua_State *from, desist__frame *top, bool yielded);
+/* The guards that `co` has yielded in are its own affair no more. */
+void desist__guards_drop(desist__guards *guards, lua_State *co);
+/* lua_resume, tracked. */
+int desist__resume(host *owner, lua_State *co, lua_State *from, int arguments,
+                   int *results, bool task);
+/* resume and close for the loops' tasks. What is set aside gives true and the
+** address of that key. */
+extern const char desist__aside_key;
+int desist__resume_task(lua_State *L);
+int desist__close_task(lua_State *L);
+
+#endif
 
 /* --- The other types and the module's functions --- */
 
@@ -354,6 +440,15 @@ int desist__wakeup_fd(lua_State *L);
 int desist__token_wait(lua_State *L);
 /* Runs what is queued now, at most `max`; how many ran. */
 size_t desist__run_queued(lua_State *L, host *owner, size_t max);
+/* The same, adding to `ran` as they run: it may raise, for want of memory. */
+void desist__run_counting(lua_State *L, host *owner, size_t max, size_t *ran);
+
+/* --- For hosts (desist_lua.h) --- */
+
+/* The state's host; NULL: the module is not open in it. Never raises. */
+host *desist__host_in(lua_State *L);
+/* The same, or raises. */
+host *desist__host_or_error(lua_State *L);
 
 DESIST__END
 

@@ -181,17 +181,23 @@ static outcome run_first(lua_State *L, host *owner) {
   return call.stopped ? DROPPED : RAN;
 }
 
-size_t desist__run_queued(lua_State *L, host *owner, size_t max) {
-  size_t count, ran = 0;
-  if (owner->inbox == NULL) return 0;
+void desist__run_counting(lua_State *L, host *owner, size_t max, size_t *ran) {
+  size_t count;
+  if (owner->inbox == NULL) return;
   desist__drain(L, owner, 0);
-  count = desist__inbox_count(owner->inbox);
-  while (count-- > 0 && ran < max &&
+  count = desist__inbox_begin(owner->inbox);
+  while (count-- > 0 && *ran < max &&
          desist__inbox_first(owner->inbox) != NULL) {
     outcome what = run_first(L, owner);
     if (what == STUCK) break;
-    if (what == RAN) ran++;
+    if (what == RAN) ++*ran;
   }
+  desist__inbox_end(owner->inbox);
+}
+
+size_t desist__run_queued(lua_State *L, host *owner, size_t max) {
+  size_t ran = 0;
+  desist__run_counting(L, owner, max, &ran);
   return ran;
 }
 

@@ -101,6 +101,21 @@ int desist__is_cancelled_error(lua_State *L) {
   return 1;
 }
 
+/* Asking for a field allocates nothing: the key has its name already. */
+bool desist__is_error_of(lua_State *L, int index, const desist_token *token) {
+  const error_box *box =
+      (const error_box *)desist__test(L, index, &desist__error_type);
+  const token_box *of;
+  if (box == NULL || box->sort != CANCELLATION) return false;
+  if (token == NULL) return true;
+  if (!lua_checkstack(L, 3)) return false;
+  lua_getiuservalue(L, index, ERROR_FIELDS);
+  lua_getfield(L, -1, "token");
+  of = (const token_box *)lua_touserdata(L, -1);
+  lua_pop(L, 2);
+  return of != NULL && of->core == token;
+}
+
 int desist__is_timeout(lua_State *L) {
   const error_box *box =
       (const error_box *)desist__test(L, 1, &desist__error_type);

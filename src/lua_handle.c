@@ -59,6 +59,7 @@ static int source_from_handle(lua_State *L, host *owner, const char *text) {
   lua_setiuservalue(L, 3, SOURCE_TOKEN);
   desist__keep_clock(L, 3);
   desist__list_source(L, 3);
+  desist__share_source(L, 3);
   lua_settop(L, 3);
   return 1;
 }

@@ -109,12 +109,25 @@ void desist__own_token(token_box *box, desist_token *core) {
   owner->tokens = box;
 }
 
+static source_box **list_of(const source_box *box) {
+  return box->shared ? &box->owner->shared : &box->owner->sources;
+}
+
 void desist__own_source(source_box *box, desist_source *core) {
-  host *owner = box->owner;
+  source_box **list = list_of(box);
   box->core = core;
-  box->next = owner->sources;
+  box->previous = NULL;
+  box->next = *list;
   if (box->next != NULL) box->next->previous = box;
-  owner->sources = box;
+  *list = box;
+}
+
+void desist__unlink_source(source_box *box) {
+  if (box->next != NULL) box->next->previous = box->previous;
+  if (box->previous != NULL)
+    box->previous->next = box->next;
+  else
+    *list_of(box) = box->next;
 }
 
 void desist__own_clock(clock_box *box, desist_clock *core) {
@@ -146,11 +159,7 @@ void desist__forget_token(token_box *box) {
 void desist__forget_source(source_box *box) {
   desist_source *core = box->core;
   if (core == NULL) return;
-  if (box->next != NULL) box->next->previous = box->previous;
-  if (box->previous != NULL)
-    box->previous->next = box->next;
-  else
-    box->owner->sources = box->next;
+  desist__unlink_source(box);
   box->core = NULL;
   desist_source_detach(core);
 }
@@ -199,7 +208,9 @@ void desist__list_box(lua_State *L, int index) {
 
 void desist__list_source(lua_State *L, int index) {
   source_box *box = (source_box *)lua_touserdata(L, index);
+  if (box->listed || box->core == NULL) return;
   desist__list(L, box->owner, index, (char *)box->core + 1);
+  box->listed = true;
 }
 
 void desist__find(lua_State *L, const host *owner, const void *key) {
@@ -236,6 +247,39 @@ void desist__push_token(lua_State *L, host *owner, desist_token *core) {
     box->foreign = true;
     desist__list_token(L, -1);
   }
+}
+
+static bool find_source(lua_State *L, const host *owner, desist_source *core) {
+  const source_box *box;
+  desist__find(L, owner, (char *)core + 1);
+  box = (const source_box *)lua_touserdata(L, -1);
+  if (box != NULL && box->core == core) return true;
+  lua_pop(L, 1);
+  return false;
+}
+
+void desist__push_source(lua_State *L, host *owner, desist_source *core) {
+  source_box *box;
+  int token;
+  if (find_source(L, owner, core)) {
+    desist__share_source(L, lua_gettop(L));
+    return;
+  }
+  desist__push_token(L, owner, desist_source_token(core));
+  token = lua_gettop(L);
+  box = desist__new_source(L, owner, token, true);
+  if (find_source(L, owner, core)) { /* a finalizer may have been here */
+    lua_replace(L, token);
+    lua_settop(L, token);
+    desist__share_source(L, token);
+    return;
+  }
+  desist_source_retain(core);
+  desist__own_source(box, core);
+  desist__keep_clock(L, token + 1);
+  desist__list_source(L, token + 1);
+  desist__share_source(L, token + 1);
+  lua_remove(L, token);
 }
 
 /* --- Metatables --- */

@@ -16,7 +16,9 @@ static const char host_key = 0, module_key = 0;
 static int host_gc(lua_State *L) {
   host *owner = (host *)lua_touserdata(L, 1);
   desist__inbox *inbox = owner->inbox;
+  desist__guards_end(owner);
   while (owner->sources != NULL) desist__forget_source(owner->sources);
+  while (owner->shared != NULL) desist__forget_source(owner->shared);
   while (owner->tokens != NULL) desist__forget_token(owner->tokens);
   while (owner->clocks != NULL) desist__forget_clock(owner->clocks);
   owner->inbox = NULL;
@@ -31,6 +33,10 @@ static host *new_host(lua_State *L) {
   lua_pushcfunction(L, host_gc);
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
+  owner->loops = LUA_NOREF;
+#if LUA_VERSION_NUM < 502
+  owner->main = L;
+#endif
   owner->inbox = desist__inbox_create();
   if (owner->inbox == NULL) desist__no_memory(L);
   lua_newtable(L);
@@ -61,12 +67,17 @@ static void push_functions(lua_State *L, host *owner) {
     { "wakeup_fd", desist__wakeup_fd },
     { "signal", desist__signal },
     { "from_handle", desist__from_handle },
+    { "guard", desist__guard },
+    { "can_interrupt", desist__can_interrupt },
+    { "track_coroutines", desist__track_coroutines },
     { NULL, NULL },
   };
-  lua_createtable(L, 0, 20);
+  lua_createtable(L, 0, 24);
   lua_pushlightuserdata(L, owner);
   luaL_setfuncs(L, functions, 1);
   desist__new_token(L, owner, 0)->never = true;
+  lua_pushvalue(L, -1);
+  owner->none = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_setfield(L, -2, "none");
   desist__push_inside(L, owner);
   lua_setfield(L, -2, "_inside");
@@ -85,8 +96,26 @@ int luaopen_desist_core(lua_State *L) {
   desist__clock_open(L, owner);
   desist__error_open(L, owner);
   desist__report_open(L, owner);
+  desist__guard_open(L, owner);
+  desist__shared_open(L, owner);
   push_functions(L, owner);
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &module_key);
+  owner->open = true;
   return 1;
+}
+
+host *desist__host_in(lua_State *L) {
+  host *owner;
+  if (!lua_checkstack(L, 2)) return NULL;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &host_key);
+  owner = (host *)lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return owner != NULL && owner->open ? owner : NULL;
+}
+
+host *desist__host_or_error(lua_State *L) {
+  host *owner = desist__host_in(L);
+  if (owner == NULL) luaL_error(L, "desist is not open in this state");
+  return owner;
 }

@@ -116,6 +116,11 @@ void desist__anchor_foreign(lua_State *L, int token) {
   box->foreign = true;
 }
 
+void desist__anchor_no_more(lua_State *L, token_box *token) {
+  token->foreign = false;
+  let_go(L, token);
+}
+
 /* --- Pins --- */
 
 enum { ENTER, UNDO, COUNT_UP, COUNT_DOWN };

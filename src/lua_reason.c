@@ -69,6 +69,8 @@ desist_reason *desist__to_reason(lua_State *L, host *owner, int index,
   }
   desist__push_text(L, index);
   text = lua_tolstring(L, -1, &length);
+  if (value.type == DESIST__VALUE_OBJECT && token == 0)
+    value.type = DESIST__VALUE_TEXT;
   reason = make(L, kind, text, length, &value);
   lua_pop(L, 1);
   if (value.type == DESIST__VALUE_OBJECT &&
@@ -104,16 +106,8 @@ static bool push_object(lua_State *L, int token, const token_box *box) {
   return true;
 }
 
-void desist__push_reason(lua_State *L, int token) {
-  const token_box *box = (token_box *)lua_touserdata(L, token);
-  const desist_reason *reason = desist_token_reason(box->core);
-  const desist__value *value;
-  token = lua_absindex(L, token);
-  if (reason == NULL) {
-    lua_pushnil(L);
-    return;
-  }
-  value = desist__reason_value(reason);
+void desist__push_value(lua_State *L, const desist_reason *reason) {
+  const desist__value *value = desist__reason_value(reason);
   switch (value->type) {
   case DESIST__VALUE_BOOLEAN:
     lua_pushboolean(L, value->as.boolean);
@@ -125,10 +119,23 @@ void desist__push_reason(lua_State *L, int token) {
     lua_pushnumber(L, value->as.number);
     return;
   case DESIST__VALUE_OBJECT:
-    if (value->as.owner == box->owner && push_object(L, token, box)) return;
-    break;
   case DESIST__VALUE_TEXT:
     break;
   }
   lua_pushlstring(L, desist_reason_text(reason), desist__reason_length(reason));
+}
+
+void desist__push_reason(lua_State *L, int token) {
+  const token_box *box = (token_box *)lua_touserdata(L, token);
+  const desist_reason *reason = desist_token_reason(box->core);
+  const desist__value *value;
+  token = lua_absindex(L, token);
+  if (reason == NULL) {
+    lua_pushnil(L);
+    return;
+  }
+  value = desist__reason_value(reason);
+  if (value->type != DESIST__VALUE_OBJECT || value->as.owner != box->owner ||
+      !push_object(L, token, box))
+    desist__push_value(L, reason);
 }

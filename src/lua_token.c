@@ -118,7 +118,7 @@ int desist__token_wait(lua_State *L) {
   token_box *box = check(L);
   host *owner = box->owner;
   int64_t limit = DESIST_NEVER;
-  int64_t until = DESIST_NEVER;
+  int64_t until = DESIST_NEVER, next;
   bool cancelled;
   if (!lua_isnoneornil(L, 2)) limit = desist__check_duration(L, 2);
   if (limit != DESIST_NEVER) {
@@ -133,7 +133,9 @@ int desist__token_wait(lua_State *L) {
     if (limit == DESIST_NEVER && !desist_token_can_be_cancelled(box->core))
       return push_never(L);
     if (owner->inbox == NULL) break;
-    desist__inbox_wait(owner->inbox, box->core, until);
+    desist__guard_check(L, owner);
+    next = desist__guard_until(owner);
+    desist__inbox_wait(owner->inbox, box->core, next < until ? next : until);
   }
   if (cancelled) run_late_callbacks(L, owner, box);
   lua_pushboolean(L, cancelled);

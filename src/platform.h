@@ -2,7 +2,8 @@
 ** platform.h: what the core needs of the system, and all of it.
 **
 ** One small file each implements it: platform_threads.c, platform_clock.c,
-** platform_event.c, platform_signal.c. Another system is four other files.
+** platform_event.c, platform_signal.c, platform_interrupt.c. Another system is
+** five other files.
 ** With DESIST_NO_THREADS mutexes and conditions do nothing and there are no
 ** threads and no fork handlers; signals are looked for by polls and waits.
 ** With DESIST_NO_SIGNALS there is no platform_signal.c.
@@ -23,6 +24,16 @@
 #  if !defined(DESIST_NO_SIGNALS)
 #    include <semaphore.h>
 #  endif
+#endif
+
+/* Whether code that runs can be interrupted from outside: it takes signals and
+** timers that are directed to one thread. */
+#if defined(__linux__) && !defined(DESIST_NO_THREADS) && \
+    !defined(DESIST_NO_SIGNALS) && !defined(DESIST_NO_GUARD)
+#  define DESIST__INTERRUPTS 1
+#  include <time.h>
+#else
+#  define DESIST__INTERRUPTS 0
 #endif
 
 /* Around what one file of ours declares for the others: C names, not exported
@@ -152,6 +163,47 @@ const char *desist__signal_name(int signal);
 void desist__signal_again(int signal);
 /* Called in the handler: wakes the relay; async-signal-safe. */
 void desist__trap_caught(void);
+
+#endif
+
+/* --- Interrupts (platform_interrupt.c) --- */
+
+#if DESIST__INTERRUPTS
+
+/*
+** Lets a function run on a thread in the middle of whatever it does there, in
+** a signal handler. Belongs to its user, who sets `run` and zeros the rest.
+*/
+typedef struct desist__interrupt desist__interrupt;
+struct desist__interrupt {
+  void (*run)(desist__interrupt *self);
+  desist__interrupt *below; /* entered before it on this thread */
+  int thread;               /* atomic: that it is entered on; 0: none */
+  bool blocked;             /* the signal was, on this thread */
+  timer_t timer;
+  int timer_thread; /* that the timer tells; 0: there is no timer */
+  bool ticking;
+  uint8_t generation; /* a child of fork has not its parent's timers */
+};
+
+/* From now on it may run on this thread. False: not to be had here. */
+bool desist__interrupt_enter(desist__interrupt *self);
+/* On the same thread: it does not run any more. */
+void desist__interrupt_leave(desist__interrupt *self);
+/* Soon it runs on its thread, if it is entered on one. Any thread, also in a
+** signal handler. */
+void desist__interrupt_raise(desist__interrupt *self);
+/* It runs after so many nanoseconds, and then again each `every`; 0: never.
+** On its thread, also from `run`. */
+void desist__interrupt_after(desist__interrupt *self, int64_t first,
+                             int64_t every);
+/* Gives back what it has of the system's. Not entered. */
+void desist__interrupt_end(desist__interrupt *self);
+/* The processor time this thread has used; async-signal-safe. */
+int64_t desist__thread_time(void);
+void desist__interrupts_after_fork(void);
+/* At the end of the library. */
+void desist__interrupts_stop(void);
 
 #endif
 

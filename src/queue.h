@@ -36,8 +36,17 @@ struct desist__runner {
 
 /* NULL: out of memory. */
 desist__inbox *desist__inbox_create(void);
-/* Nothing is queued any more; the watches are forgotten by their owner. */
+/* Nothing is queued any more; the watches are forgotten by their owner. Waits
+** for a wakeup that another thread is in. */
 void desist__inbox_close(desist__inbox *inbox);
+
+/* Called with no lock held, by any thread, one at a time: when something is
+** queued that no dispatch that is under way or over has seen. NULL: by nobody.
+** When this returns, the old function runs on no other thread. If something is
+** queued, the new one is called first. */
+typedef void (*desist__wakeup)(void *data);
+void desist__inbox_on_wakeup(desist__inbox *inbox, desist__wakeup wakeup,
+                             void *data);
 
 typedef enum desist__watched {
   DESIST__WATCHING,
@@ -53,8 +62,13 @@ void desist__see_whole(const desist_token *token);
 ** inbox knows the watch afterwards. */
 bool desist__watch_remove(desist__watch *watch);
 
-/* How many are queued to run, and the first of them; NULL: none. */
-size_t desist__inbox_count(desist__inbox *inbox);
+/* Around a dispatch. How many are queued to run; what comes from now on, and
+** what is left at the end, the host is told of. */
+size_t desist__inbox_begin(desist__inbox *inbox);
+void desist__inbox_end(desist__inbox *inbox);
+/* Neither to run nor dropped. */
+bool desist__inbox_is_empty(desist__inbox *inbox);
+/* The first that is queued to run; NULL: none. */
 desist__watch *desist__inbox_first(desist__inbox *inbox);
 /* Takes that one out. */
 void desist__inbox_take(desist__inbox *inbox, desist__watch *watch);
@@ -66,6 +80,9 @@ int desist__inbox_fd(desist__inbox *inbox);
 ** of the real clock has come. */
 void desist__inbox_wait(desist__inbox *inbox, desist_token *token,
                         int64_t until);
+
+/* A wait on the inbox, if there is one, ends. Any thread. */
+void desist__inbox_wake(desist__inbox *inbox);
 
 /* As in desist.h, but in a state's name. */
 bool desist__cancel(desist_source *source, desist_reason *reason,
@@ -94,6 +111,8 @@ void desist__watch_later(desist__watch *watch);
 desist_clock *desist__manual_clock(const desist_token *token);
 /* Whether anybody holds a source reference. */
 bool desist__has_handles(const desist_token *token);
+/* Whether the caller's is the only one, and nothing else can cancel it. */
+bool desist__has_one_handle(desist_source *source);
 
 /*
 ** The effective deadline: a moment of its clock and what is left of it; both

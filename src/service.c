@@ -157,6 +157,9 @@ static void before_fork(void) {
 
 static void after_fork(bool child) {
   if (child && ++desist__generation == 0) desist__generation = 1;
+#  if DESIST__INTERRUPTS
+  if (child) desist__interrupts_after_fork();
+#  endif
   desist__waiters_after_fork(child); /* before any thread is started */
   desist__event_after_fork(child);
   service_after_fork(child);
@@ -177,6 +180,9 @@ __attribute__((constructor)) static void loaded(void) {
 
 __attribute__((destructor)) static void unloading(void) {
   bool join;
+#  if DESIST__INTERRUPTS
+  desist__interrupts_stop();
+#  endif
   desist__signals_stop();
   desist__mutex_lock(&desist__real.lock.mutex);
   stopping = true;

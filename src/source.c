@@ -113,19 +113,28 @@ static desist__node *close_one(desist_source *source, bool if_live) {
   return orphans;
 }
 
-/* Whether nothing can cancel it any more, though it is live. */
-static bool is_given_up(desist_source *source) {
+/* Whether it is live, with so many handles, and nothing else can cancel it. */
+static bool is_left_with(desist_source *source, uint32_t handles) {
   desist__extra *extra = desist__extra_of(source);
   bool result;
   desist__lock_acquire(&source->lock);
   result = (desist__load_relaxed(&source->flags) &
             (DESIST__CANCELLED | DESIST__CLOSED)) == 0 &&
-           source->live == 0 && desist__load_acquire(&source->handles) == 0 &&
+           source->live == 0 &&
+           desist__load_acquire(&source->handles) == handles &&
            (extra == NULL ||
             (desist__load_acquire(&extra->armed) == DESIST__DISARMED &&
              extra->catcher == NULL));
   desist__lock_release(&source->lock);
   return result;
+}
+
+static bool is_given_up(desist_source *source) {
+  return is_left_with(source, 0);
+}
+
+bool desist__has_one_handle(desist_source *source) {
+  return is_left_with(source, 1);
 }
 
 /* Links that lost an input: those with nothing left are closed in turn, which

@@ -12,6 +12,8 @@
 --   on_rest    of a hosted loop: called when there may be something to wait
 --              for; resting: between its turns
 --   manual     its clock in the core, of a stepped loop; made when first asked
+--   aside      tasks that overran the budget of a step, or false; overdue: the
+--              last step had no time for them
 --   held       deadline -> how many blocks have it armed on that clock
 
 local desist = require "desist"
@@ -23,11 +25,13 @@ local inside = desist._inside
 
 local cancel = blocks.cancel
 local here, ready, wake = running.here, running.ready, running.wake
+local run_aside = work.run_aside
 local run_ready, run_task = work.run_ready, work.run_task
 local dispatch, timers = desist.dispatch, inside.timers
 local first_timer, push_timer = timers.first, timers.push
 local take_due, take_same = timers.take, timers.take_same
 local huge, max = math.huge, math.max
+local close_coroutine = inside.close or coroutine.close
 
 local Loop = {}
 Loop.__index = Loop
@@ -116,7 +120,7 @@ function run_due(self, target)
     end
     if is_deadline then
       cancel_blocks(self, item, time)
-    elseif more or self.ready_count > 0 then
+    elseif more or self.ready_count > 0 or self.rounds == 0 then
       wake_sleepers(self, item, time)
     else
       item.at, item.wait = nil, nil
@@ -128,7 +132,8 @@ function run_due(self, target)
   if not real then
     self.time = target
     if self.manual then move_clock(self, target) end
-    if self.ready_count > 0 then -- by a deadline that only the core knew
+    -- by a deadline that only the core knew
+    if self.ready_count > 0 and self.rounds > 0 then
       run_ready(self)
       return run_due(self, target)
     end
@@ -189,12 +194,21 @@ local function report_unjoined(self)
   end
 end
 
+--- What was set aside comes last, but not for ever: where the last step had no
+-- time for it, it comes first.
 local function turn(self, target)
+  local aside = self.aside
   self.before, self.rounds = here.task, self.real and ROUNDS or huge
   dispatch()
+  if aside then self.aside = false end
+  if aside and self.overdue then
+    run_aside(self, aside)
+    aside, self.overdue = nil, false
+  end
   if self.put_off_count > 0 then take_put_off(self) end
   run_ready(self)
   run_due(self, target)
+  if aside then self.overdue = not run_aside(self, aside) end
   if self.unjoined[1] then report_unjoined(self) end
 end
 
@@ -255,7 +269,7 @@ function Loop:is_idle()
 end
 
 function Loop:next_time()
-  if self.ready_count > 0 or self.put_off_count > 0
+  if self.ready_count > 0 or self.put_off_count > 0 or self.aside
     or self.queue[self.at + 1] ~= nil then
     return -huge
   end
@@ -286,9 +300,9 @@ end
 local function end_task(task)
   local before, co = here.task, task.co
   task.ended, task.raised = "cancelled", blocks.error_of(task.doom)
-  if co and coroutine.close then
+  if co and close_coroutine then
     here.task = task
-    local ok, err = coroutine.close(co)
+    local ok, err = close_coroutine(co)
     here.task = before
     if not ok then inside.report(err) end
   end
@@ -320,7 +334,7 @@ function Loop:close()
   for i = 1, #all do
     local block = all[i]
     block.doom = self.root
-    if block.task ~= nil then blocks.close(block) end
+    if block.task ~= nil or block.guard then blocks.close(block) end
     report_failures(block)
   end
   for i = 1, #live do abort_wait(live[i]) end
@@ -328,7 +342,7 @@ function Loop:close()
   self.root.first, self.root.last = nil, nil
   self.ready_count, self.ready = 0, {}
   self.queue, self.at, self.workers, self.timers = {}, 0, {}, timers.new()
-  self.put_off_count, self.put_off = 0, {}
+  self.put_off_count, self.put_off, self.aside = 0, {}, false
   report_unjoined(self)
 end
 
@@ -347,6 +361,7 @@ local function new(fields)
   self.ready, self.ready_count = {}, 0
   self.queue, self.at, self.workers, self.starting = {}, 0, {}, false
   self.put_off, self.put_off_count = {}, 0
+  self.aside, self.overdue = false, false
   self.unjoined, self.held = {}, {}
   self.root = {
     loop = self, task = false, trees = true, name = self.name,

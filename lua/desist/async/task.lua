@@ -22,6 +22,7 @@ local outcome = require "desist.async.outcome"
 local running = require "desist.async.running"
 
 local cancel_quietly, close = blocks.cancel_quietly, blocks.close
+local follow = blocks.follow
 local owner_of = blocks.owner_of
 local throw = blocks.throw
 local conclude, failure_of = outcome.conclude, outcome.failure_of
@@ -153,7 +154,7 @@ function settle(task, ok, ...)
   local next, previous = task.next, task.previous
   if next then next.previous = previous else block.last = previous end
   if previous then previous.next = next else block.first = next end
-  if task.special and task.source then close(task) end
+  if task.special and (task.source or task.guard) then close(task) end
   if ok then
     task.ended = "returned"
     local count = select("#", ...)
@@ -306,7 +307,18 @@ function Task:__tostring()
   return ("desist.%s: %s"):format(describe(self), self:status())
 end
 
---- spawn([options,] fn, ...): options are { name = }.
+--- Ties it to an outside token. Should there be no memory for that, it does not
+-- run at all.
+local function tie(task, token)
+  local ok, err = pcall(follow, task, token)
+  if ok then return end
+  cancel_quietly(task, "cancelled", err)
+  error(err, 0)
+end
+
+local spawn_options = { name = "string", token = "token" }
+
+--- spawn([options,] fn, ...)
 local function spawn_named(block, background, fn, ...)
   if block.ended then error("spawn into a scope that has ended", 2) end
   if type(fn) == "function" or arguments.is_callable(fn) then
@@ -314,10 +326,11 @@ local function spawn_named(block, background, fn, ...)
   end
   local name = background and "background" or "spawn"
   if type(fn) ~= "table" then arguments.check_callable(fn, 1, name) end
-  arguments.check_options(fn, 1, name, { name = "string" })
+  arguments.check_options(fn, 1, name, spawn_options)
   arguments.check_callable((...), 2, name)
   local task = spawn(block, background, ...)
   task.name = fn.name
+  if fn.token then tie(task, fn.token) end
   return task
 end
 

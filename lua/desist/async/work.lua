@@ -12,7 +12,9 @@
 --   loop.starting             the new task it is about to take, or false
 --   loop.workers              those that are idle
 --   loop.before               the task (of another loop) that runs this one
+--   loop.aside                tasks that overran the budget of a step
 
+local inside = require "desist"._inside
 local block = require "desist.async.block"
 local outcome = require "desist.async.outcome"
 local running = require "desist.async.running"
@@ -22,12 +24,13 @@ local SUSPEND, here, ready = running.SUSPEND, running.here, running.ready
 local error_of, unpack = block.error_of, outcome.unpack
 local on_error, settle = tasks.on_error, tasks.settle
 local note_function, settle_tree = outcome.note_function, tasks.settle_tree
-local create, resume, status = coroutine.create, coroutine.resume,
-  coroutine.status
+local create, status = coroutine.create, coroutine.status
+local resume = inside.resume or coroutine.resume
 local running_coroutine, yield = coroutine.running, coroutine.yield
 local select, xpcall = select, xpcall
 
 local IDLE = {} -- what a worker yields when it has nothing to do
+local ASIDE = inside.aside or {} -- what resume gives at the end of a budget
 
 local KEPT = 64 -- so many idle workers
 local LONG = 1024 -- a longer queue is thrown away when it is empty
@@ -65,9 +68,27 @@ local function finish(ok, ...)
   end
 end
 
+--- The budget of the step is over, in the middle of the task's Lua code. It
+-- goes on in the next step, behind all others; what is ready and has not had
+-- its turn does so before.
+local function set_aside(loop, task)
+  local queue, at, late, count = loop.queue, loop.at + 1, {}, 0
+  while queue[at] ~= nil do
+    count = count + 1
+    late[count], queue[at] = queue[at], nil
+    at = at + 1
+  end
+  for i = 1, loop.ready_count do late[count + i] = loop.ready[i] end
+  loop.ready, loop.ready_count = late, count + loop.ready_count
+  loop.rounds = 0
+  loop.aside = loop.aside or {}
+  loop.aside[#loop.aside + 1] = task
+end
+
 --- A yield that is not ours: raises an error where it was called, by a hook;
 -- one that is there already comes back.
-local function refuse_yield(task)
+local function refuse_yield(loop, task, state)
+  if state == ASIDE then return set_aside(loop, task) end
   if debug and debug.sethook then
     local hook, mask, count = debug.gethook(task.co)
     debug.sethook(task.co, function()
@@ -101,7 +122,7 @@ local function resumed(loop, task, co, alive, state)
   if state == IDLE then return keep(loop, co) end
   if not alive then error(state, 0) end
   here.task = loop.before
-  return refuse_yield(task)
+  return refuse_yield(loop, task, state)
 end
 
 --- Resumes what is ready, until it is the turn of a new task: that one. Nil:
@@ -179,9 +200,27 @@ local function run_ready(loop)
       here.task = last
       error(state, 0)
     end
-    if state ~= SUSPEND then refuse_yield(last) end
+    if state ~= SUSPEND then refuse_yield(loop, last, state) end
     task = go_on(loop)
   end
+end
+
+--- Those of earlier steps go on, one after the other, until this step's budget
+-- is over too; those that had no turn go first the next time.
+local function run_aside(loop, list)
+  local at = 1
+  while list[at] and loop.rounds > 0 do
+    ready(list[at])
+    run_ready(loop)
+    at = at + 1
+  end
+  local late = {}
+  for i = at, #list do late[#late + 1] = list[i] end
+  for i = 1, loop.aside and #loop.aside or 0 do
+    late[#late + 1] = loop.aside[i]
+  end
+  loop.aside = late[1] and late or false
+  return at > 1
 end
 
 --- A turn was broken off by an error, which is not a task's: there were too
@@ -206,4 +245,9 @@ local function run_task(loop, task)
   here.task = loop.before
 end
 
-return { recover = recover, run_ready = run_ready, run_task = run_task }
+return {
+  recover = recover,
+  run_aside = run_aside,
+  run_ready = run_ready,
+  run_task = run_task,
+}

@@ -1,0 +1,89 @@
+/*
+** lua_guard.h: stopping Lua code that does not yield. See lua_guard.c.
+*/
+#ifndef DESIST_LUA_GUARD_H
+#define DESIST_LUA_GUARD_H
+
+#include "platform.h"
+
+#include <lua.h>
+
+#include "desist.h"
+
+/* Lua before 5.4 is not done yet. */
+#if !defined(DESIST_NO_GUARD) && LUA_VERSION_NUM >= 504
+#  define DESIST__GUARD 1
+#else
+#  define DESIST__GUARD 0
+#endif
+
+#if DESIST__GUARD
+
+DESIST__BEGIN
+
+typedef struct desist__frame desist__frame;
+typedef struct desist__resumed desist__resumed;
+typedef struct desist__guards desist__guards;
+
+/* A guard, or the budget of a step, that is around what runs. */
+struct desist__frame {
+  desist__frame *below;     /* entered before it */
+  desist__guards *guards;   /* the state's */
+  lua_State *L;             /* the coroutine that called */
+  lua_State *before;        /* guards->running then */
+  desist__resumed *resumes; /* guards->resumes then */
+  desist_token *token;      /* borrowed; NULL: a budget */
+  desist_registration registration;
+  int64_t grace;
+  int64_t until; /* RAISED: end of the grace; a budget: its end */
+  uint8_t stage;
+  bool kept; /* the innermost of a coroutine that has yielded */
+};
+
+/* A tracked resume, while it runs. */
+struct desist__resumed {
+  desist__resumed *below;
+  lua_State *co, *from;
+  bool task; /* by a loop: what is set aside comes back here */
+};
+
+/* A hook of somebody else's, which ours is in the place of. */
+typedef struct desist__hook {
+  lua_State *L; /* NULL: none */
+  lua_Hook hook;
+  int mask, count;
+} desist__hook;
+
+enum { DESIST__HOOKS = 8 };
+
+/* What a state's host has for it. The signal handler, on the same thread, reads
+** and writes here too. */
+struct desist__guards {
+#  if DESIST__INTERRUPTS
+  desist__interrupt interrupt; /* first */
+#  endif
+  desist__frame *top;       /* innermost; NULL: the state is not interrupted */
+  lua_State *running;       /* the coroutine that runs, as far as is known */
+  desist__resumed *resumes; /* innermost */
+  lua_State *walked;        /* running resumed it, in ways not tracked */
+  int64_t since;            /* processor time when walked (or running) was armed */
+  int64_t timer;            /* when the timer is due; 0: never */
+  desist__hook hooks[DESIST__HOOKS];
+  int next_hook;
+  bool by_signal;
+  bool alert; /* some frame is cancelled or over */
+  bool aside; /* what yields now is set aside */
+  bool tracked;
+  int kept;           /* coroutines that have yielded inside of guards */
+  int boxes;          /* registry: coroutine -> its innermost guard, weakly */
+  int finalizer;      /* registry: the coroutine that runs finalizers */
+  lua_State *finalizing; /* that one, while it does */
+  const char *own;    /* how sources of the Lua files of desist begin */
+  size_t own_length;
+};
+
+DESIST__END
+
+#endif
+
+#endif
