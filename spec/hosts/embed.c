@@ -44,6 +44,37 @@ static const char signals[] =
     "assert(require('desist').signal('INT')):close()\n";
 #endif
 
+#if defined(DESIST_NO_GUARD)
+static const desist_lua_interrupts expected = DESIST_LUA_CANNOT;
+#elif defined(DESIST_NO_SIGNALS) || defined(DESIST_NO_THREADS) || \
+    !defined(__linux__)
+static const desist_lua_interrupts expected = DESIST_LUA_BY_HOOK;
+#else
+    static const desist_lua_interrupts expected = DESIST_LUA_BY_SIGNAL;
+#endif
+
+/* A script that never asks, and a token that is cancelled meanwhile. */
+static bool guard(lua_State *L) {
+  desist_source *source = desist_source_create();
+  desist_token *token = desist_source_token(source);
+  bool good = desist_lua_can_interrupt() == expected;
+  good = luaL_loadstring(L, expected == DESIST_LUA_CANNOT
+                                ? "error 'to be refused'"
+                                : "while true do end") == 0 &&
+         good;
+  desist_source_cancel_after(source, 10000000);
+  good = desist_lua_pcall(L, 0, 0, 0, token, DESIST_LUA_GRACE) == LUA_ERRRUN &&
+         good;
+  if (expected != DESIST_LUA_CANNOT)
+    good = desist_lua_is_cancelled(L, -1, token) && good;
+  else
+    good = lua_tostring(L, -1) != NULL && good;
+  lua_settop(L, 0);
+  desist_source_release(source);
+  if (!good) fprintf(stderr, "a guard does not do what is expected\n");
+  return good;
+}
+
 static bool run(lua_State *L, const char *code) {
   bool good = luaL_dostring(L, code) == 0;
   if (!good) fprintf(stderr, "%s\n", lua_tostring(L, -1));
@@ -57,7 +88,7 @@ int main(void) {
   luaL_openlibs(L);
   luaL_requiref(L, "desist", luaopen_desist, 0);
   lua_pop(L, 1);
-  good = run(L, script) && run(L, signals);
+  good = run(L, script) && run(L, signals) && guard(L);
   lua_close(L);
   return !good;
 }
