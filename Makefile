@@ -7,11 +7,14 @@
 #   make bench      how fast, against what
 #   make install    PREFIX=/usr/local DESTDIR=
 #
-# Besides: lib rock lint format race asan valgrind oom coverage docs clean.
+# Besides: lib amalgamation rock lint format race asan valgrind oom coverage
+# docs clean.
 # demo, test and their like first install what the machine lacks (.ci/setup.sh).
 #
 # A variant is the same build with other flags in a folder of its own:
-# make VARIANT=tsan builds under build/tsan. Each check is one call of
+# make VARIANT=tsan builds under build/tsan. SWITCHES leave parts out, as
+# docs/building.md tells: make SWITCHES='NO_SIGNALS NO_GUARD', after make clean
+# if it was built otherwise. Each check is one call of
 # .ci/step.sh, which notes how it went; .ci/tally.sh adds up.
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -73,6 +76,7 @@ compile_spec := $(CC) $(as_c)
 compile_spec_cxx := $(CXX) $(as_cxx)
 flags := $(CFLAGS)
 link := -pthread
+SWITCHES :=
 
 # gcc takes more for uninitialised once it has added its checks.
 sanitized := -O1 -g -fno-omit-frame-pointer -Wno-maybe-uninitialized
@@ -83,7 +87,11 @@ else ifeq ($(VARIANT),asan)
 flags := $(sanitized) -fsanitize=address,undefined \
   -fno-sanitize-recover=undefined
 else ifeq ($(VARIANT),nothreads)
-flags += -DDESIST_NO_THREADS
+SWITCHES := NO_THREADS
+else ifeq ($(VARIANT),nosignals)
+SWITCHES := NO_SIGNALS
+else ifeq ($(VARIANT),small)
+SWITCHES := NO_THREADS NO_SIGNALS NO_GUARD
 else ifeq ($(VARIANT),coverage)
 flags := -O0 -g --coverage
 else ifeq ($(VARIANT),clang)
@@ -95,7 +103,7 @@ LUA_PC := lua5.4-c++
 endif
 
 flags += -pthread -fPIC -fvisibility=hidden -fno-semantic-interposition -Isrc \
-  -MMD -MP $(CPPFLAGS)
+  -MMD -MP $(SWITCHES:%=-DDESIST_%) $(CPPFLAGS)
 
 # --- What there is ----------------------------------------------------------
 
@@ -143,6 +151,19 @@ $(library_objects): $(B)/obj/%.o: src/%.c Makefile
 $(B)/embedded.h: $(lua_files) .ci/embed.lua Makefile
 	@mkdir -p $(@D)
 	@$(LUA) .ci/embed.lua $(lua_files) >$@
+
+amalgamation := $(B)/amalgamation/desist.c
+
+.PHONY: amalgamation
+amalgamation:
+	$(setup) 'make amalgamation' lua5.4
+	@$(MAKE) $(amalgamation)
+
+$(amalgamation): $(wildcard src/*.[ch]) $(B)/embedded.h LICENSE \
+    .ci/amalgamate.lua Makefile
+	@mkdir -p $(@D)
+	@echo "write   $@"
+	@$(LUA) .ci/amalgamate.lua $(B)/embedded.h $(@D)
 
 # Anew each time, so that no object of a file that is gone stays in it.
 $(static): $(library_objects)
@@ -219,8 +240,8 @@ jobs = $(if $(filter -j%,$(MAKEFLAGS)),,-j2)
 
 setup = @sh .ci/setup.sh
 to_build := cc lua5.4 lua.h
-to_test := $(to_build) busted luv prosody luarocks pkg-config c++
-to_lint := luacheck luac5.1 clang clang-format cppcheck
+to_test := $(to_build) busted luv prosody luarocks pkg-config c++ clang cmake
+to_lint := luacheck luac5.1 clang-format cppcheck
 
 # --- demo, bench ------------------------------------------------------------
 
@@ -238,11 +259,17 @@ bench:
 
 # --- test -------------------------------------------------------------------
 
-# For a build without threads. In the programs the tests that need threads leave
-# themselves out.
+# For builds without threads, or signals. In the programs the tests that need
+# them leave themselves out.
 without_threads := $(filter-out stress_% lua_%,$(programs))
 specs_without_threads := $(filter-out async_run descriptor examples% loop_luv \
   loop_prosody readme states% wakeup,$(SPECS))
+# The programs that fork, wait and catch signals, and what interrupts Lua code.
+near_signals := $(filter api_cpp fork fork_descriptor fork_locks lua_foreign \
+  lua_unload nomem wait lua_guard%,$(programs))
+specs_near_signals := $(filter real_deadline wait guard%,$(SPECS))
+# All left out at once: nothreads has run the rest.
+specs_small_build := async_scope deadline dispatch real_deadline source wait
 
 .PHONY: test test-steps test-variants test-packages
 test:
@@ -255,11 +282,21 @@ test-variants:
 	$(step) nothreads/build 300 $(MAKE) $(jobs) VARIANT=nothreads lib module
 	@+$(MAKE) -k run specs VARIANT=nothreads SUITE=nothreads/ RUN="$(without_threads)" \
 	  SPECS="$(specs_without_threads)"
+	$(step) nosignals/build 300 $(MAKE) $(jobs) VARIANT=nosignals lib module
+	@+$(MAKE) -k run specs VARIANT=nosignals SUITE=nosignals/ \
+	  RUN="$(near_signals)" SPECS="$(specs_near_signals)"
+	$(step) small/build 300 $(MAKE) $(jobs) VARIANT=small lib module
+	@+$(MAKE) -k run specs VARIANT=small SUITE=small/ \
+	  RUN="$(filter $(without_threads),$(near_signals))" \
+	  SPECS="$(filter $(specs_small_build),$(SPECS))"
 	$(step) cxx/build 300 $(MAKE) $(jobs) VARIANT=cxx lib module
 
-test-packages: all
+test-packages: all $(amalgamation)
 	$(step) rock $(LIMIT) sh .ci/check_rock.sh
 	$(step) install $(LIMIT) sh .ci/check_install.sh
+	$(step) amalgamation 300 sh .ci/check_amalgamation.sh \
+	  "$(as_c)" "$(as_cxx)"
+	$(step) cmake 300 sh .ci/check_cmake.sh "$(both_warnings)"
 
 # --- Sanitizers, valgrind ---------------------------------------------------
 
@@ -336,12 +373,12 @@ valgrind-steps:
 
 # --- lint, check ------------------------------------------------------------
 
-c_files := $(wildcard src/*.[ch] spec/c/*.[ch] spec/c/*.cpp bench/*.[ch] \
-  bench/*.cpp)
+c_files := $(wildcard src/*.[ch] spec/c/*.[ch] spec/c/*.cpp spec/hosts/*.c \
+  bench/*.[ch] bench/*.cpp)
 
 .PHONY: lint lint-steps format docs
 lint:
-	$(setup) 'make lint' $(to_build) luarocks $(to_lint)
+	$(setup) 'make lint' $(to_build) luarocks clang $(to_lint)
 	$(call suite,lint)
 
 lint-steps: all
@@ -408,8 +445,11 @@ rock:
 	$(setup) 'make rock' $(to_build) luarocks
 	@sh .ci/check_rock.sh
 
-# A host that embeds Lua names its Lua itself: which one is its own affair.
+# A host that embeds Lua names its Lua itself: which one is its own affair. What
+# a C++ build needs beside it, the C++ host links anyway.
 define pc
+# Built with these parts left out, see docs/building.md:
+switches=$(SWITCHES:%=DESIST_%)
 prefix=$(prefix)
 includedir=$(patsubst $(prefix)/%,$${prefix}/%,$(INCLUDEDIR))
 libdir=$(patsubst $(prefix)/%,$${prefix}/%,$(LIBDIR))
@@ -417,7 +457,7 @@ libdir=$(patsubst $(prefix)/%,$${prefix}/%,$(LIBDIR))
 Name: desist
 Description: Cooperative cancellation for C and Lua
 Version: $(VERSION)
-Cflags: -I$${includedir}
+Cflags: -I$${includedir} $(SWITCHES:%=-DDESIST_%)
 Libs: -L$${libdir} -ldesist
 Libs.private: -pthread
 endef

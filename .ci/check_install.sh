@@ -64,6 +64,9 @@ archive="$prefix/lib/libdesist.a -pthread"
 set -x
 gcc -std=c11 $cflags host.c -o host $libs && ./host
 gcc -std=c11 $cflags host.c -o host-static $archive && ./host-static
+gcc -std=c11 $cflags host.c -o host-static \
+  $(pkg-config --static --libs desist | sed 's/-ldesist/-l:libdesist.a/') &&
+  ./host-static
 g++ -x c++ -std=c++17 $cflags host.c -o host-cxx $libs && ./host-cxx
 gcc -std=c11 $cflags $lua_cflags embed.c -o embed $libs $lua_libs && ./embed
 gcc -std=c11 $cflags $lua_cflags embed.c -o embed-static \

@@ -297,7 +297,8 @@ end
 -- Only these stand at the top.
 function Rules.layout()
   local places = set { "src", "lua", "spec", "rockspec", "Makefile",
-    "README.md", "examples", "bench", "docs", "LICENSE", "CHANGELOG.md" }
+    "README.md", "examples", "bench", "docs", "LICENSE", "CHANGELOG.md",
+    "CMakeLists.txt" }
   for _, path in ipairs(tracked()) do
     local top = path:match("^[^/]+")
     if not places[top] and not top:match("^%.") then

@@ -25,6 +25,7 @@ look_up() {
   cc) package='gcc libc6-dev' reason='compiles the core and the Lua module' ;;
   c++) package='g++' reason='compiles the sources and headers as C++' ;;
   clang) package=clang reason='compiles the sources a second time' ;;
+  cmake) package='cmake make' reason='builds desist as a part of CMake projects, as a test' ;;
   lua5.4) package=lua5.4 reason='runs the module' ;;
   lua.h) package=liblua5.4-dev reason='the headers of Lua 5.4, to compile the module' ;;
   luv) package=lua-luv reason='the event loop of the demo and its tests, and to compare with' ;;

@@ -369,6 +369,7 @@ bool desist__signals_expected(void);
 /* Until a moment, or until there is something to serve. */
 void desist__signals_wait(int64_t until);
 #endif
+/* No handler and no relay is left. */
 void desist__signals_stop(void);
 void desist__signals_before_fork(void);
 void desist__signals_after_fork(bool child);

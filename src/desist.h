@@ -39,6 +39,16 @@
 **   4. a chain of links of any length takes a constant amount of C stack.
 ** (Order and the running of callbacks on the cancelling thread are those of
 ** .NET's CancellationTokenSource; the first phase is desist's own.)
+**
+** Switches, for who compiles the library (docs/building.md):
+**   DESIST_NO_THREADS  it starts no thread and takes no lock: one thread uses
+**                      it, and polls and waits look for deadlines and signals.
+**                      To be defined where this header is used as well, for
+**                      desist_token_is_cancelled is such a poll
+**   DESIST_NO_SIGNALS  it installs no signal handler and starts no thread for
+**                      signals; desist_source_create_signals fails with ENOSYS
+**   DESIST_NO_GUARD    nothing interrupts Lua code (desist_lua.h)
+**   DESIST_NO_LUA      in the amalgamation: the core alone, no lua.h
 */
 #ifndef DESIST_H
 #define DESIST_H
@@ -153,7 +163,8 @@ DESIST_API desist_source *desist_source_create_linked(
 ** that signal too; the handler it found is then the one that is put back.
 **
 ** NULL, and errno tells why: EINVAL (count 0 or above 8, or a number that
-** cannot be caught), ENOMEM, EAGAIN (no thread).
+** cannot be caught), ENOMEM, EAGAIN (no thread), ENOSYS (built with
+** DESIST_NO_SIGNALS).
 */
 DESIST_API desist_source *desist_source_create_signals(const int *signals,
                                                        size_t count);

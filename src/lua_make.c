@@ -157,10 +157,18 @@ static int make_link(lua_State *L, bool all) {
   return 1;
 }
 
-int desist__linked(lua_State *L) { return make_link(L, false); }
-int desist__linked_all(lua_State *L) { return make_link(L, true); }
+int desist__linked_make(lua_State *L) { return make_link(L, false); }
+int desist__linked_all_make(lua_State *L) { return make_link(L, true); }
 
 /* --- Signals --- */
+
+#if defined(DESIST_NO_SIGNALS)
+
+int desist__signal(lua_State *L) {
+  return luaL_error(L, "cannot catch signals: desist is built without them");
+}
+
+#else
 
 int desist__signal(lua_State *L) {
   host *owner = desist__host_of(L);
@@ -193,3 +201,5 @@ int desist__signal(lua_State *L) {
   ((token_box *)lua_touserdata(L, count + 1))->foreign = true;
   return 1;
 }
+
+#endif

@@ -54,8 +54,8 @@ static host *new_host(lua_State *L) {
 static void push_functions(lua_State *L, host *owner) {
   static const luaL_Reg functions[] = {
     { "source", desist__source_make },
-    { "linked", desist__linked },
-    { "linked_all", desist__linked_all },
+    { "linked", desist__linked_make },
+    { "linked_all", desist__linked_all_make },
     { "after", desist__after },
     { "cancelled", desist__cancelled_token },
     { "is_cancelled", desist__is_cancelled_error },

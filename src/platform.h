@@ -6,6 +6,7 @@
 ** five other files.
 ** With DESIST_NO_THREADS mutexes and conditions do nothing and there are no
 ** threads and no fork handlers; signals are looked for by polls and waits.
+** With DESIST_NO_SIGNALS there is no platform_signal.c.
 */
 #ifndef DESIST_PLATFORM_H
 #define DESIST_PLATFORM_H
@@ -20,7 +21,9 @@
 
 #if !defined(DESIST_NO_THREADS)
 #  include <pthread.h>
-#  include <semaphore.h>
+#  if !defined(DESIST_NO_SIGNALS)
+#    include <semaphore.h>
+#  endif
 #endif
 
 /* Whether code that runs can be interrupted from outside: it takes signals and
@@ -88,17 +91,20 @@ uintptr_t desist__thread_self(void);
 /* Somewhat less eager with each turn of a waiting loop. */
 void desist__relax(unsigned turn);
 
-/* What a signal handler may ring to wake a thread. */
+/* What a signal handler may ring to wake a thread. The only thread there is
+** sleeps on it in any case. */
 #if defined(DESIST_NO_THREADS)
 typedef int desist__bell;
 /* Until it has been rung since init, any signal came, or the moment has. */
 void desist__bell_wait_until(desist__bell *bell, int64_t time);
-#else
+#elif !defined(DESIST_NO_SIGNALS)
 typedef sem_t desist__bell;
 void desist__bell_wait(desist__bell *bell);
 #endif
+#if defined(DESIST_NO_THREADS) || !defined(DESIST_NO_SIGNALS)
 void desist__bell_init(desist__bell *bell);
 void desist__bell_ring(desist__bell *bell); /* async-signal-safe */
+#endif
 
 /* --- Clock and chance (platform_clock.c) --- */
 
@@ -129,7 +135,9 @@ void desist__event_after_fork(bool child);
 
 /* --- Signals (platform_signal.c) --- */
 
-#define DESIST__SIGNALS_MAX 8
+#if !defined(DESIST_NO_SIGNALS)
+
+#  define DESIST__SIGNALS_MAX 8
 
 /* Waits for the first of some signals. Belongs to its user; stays put. */
 typedef struct desist__trap desist__trap;
@@ -155,6 +163,8 @@ const char *desist__signal_name(int signal);
 void desist__signal_again(int signal);
 /* Called in the handler: wakes the relay; async-signal-safe. */
 void desist__trap_caught(void);
+
+#endif
 
 /* --- Interrupts (platform_interrupt.c) --- */
 

@@ -12,18 +12,20 @@
 */
 #include "platform.h"
 
-#include <errno.h>
-#include <signal.h>
-#include <string.h>
-#include <unistd.h>
+#if !defined(DESIST_NO_SIGNALS)
 
-#include "atomic.h"
+#  include <errno.h>
+#  include <signal.h>
+#  include <string.h>
+#  include <unistd.h>
 
-#if defined(NSIG)
-#  define SIGNALS NSIG
-#else
-#  define SIGNALS 65
-#endif
+#  include "atomic.h"
+
+#  if defined(NSIG)
+#    define SIGNALS NSIG
+#  else
+#    define SIGNALS 65
+#  endif
 
 static desist__lock lock;
 static desist__trap *tops[SIGNALS];
@@ -51,15 +53,15 @@ static const struct {
   { SIGTSTP, "SIGTSTP" },     { SIGTTIN, "SIGTTIN" }, { SIGTTOU, "SIGTTOU" },
   { SIGURG, "SIGURG" },       { SIGXCPU, "SIGXCPU" }, { SIGXFSZ, "SIGXFSZ" },
   { SIGVTALRM, "SIGVTALRM" }, { SIGPROF, "SIGPROF" }, { SIGSYS, "SIGSYS" },
-#if defined(SIGWINCH)
+#  if defined(SIGWINCH)
   { SIGWINCH, "SIGWINCH" },
-#endif
-#if defined(SIGIO)
+#  endif
+#  if defined(SIGIO)
   { SIGIO, "SIGIO" },
-#endif
-#if defined(SIGPWR)
+#  endif
+#  if defined(SIGPWR)
   { SIGPWR, "SIGPWR" },
-#endif
+#  endif
 };
 
 const char *desist__signal_name(int number) {
@@ -170,21 +172,21 @@ void desist__signal_again(int number) { (void)kill(getpid(), number); }
 static void acquire(sigset_t *before) {
   sigset_t all;
   (void)sigfillset(&all);
-#if defined(DESIST_NO_THREADS)
+#  if defined(DESIST_NO_THREADS)
   (void)sigprocmask(SIG_SETMASK, &all, before);
-#else
+#  else
   (void)pthread_sigmask(SIG_SETMASK, &all, before);
-#endif
+#  endif
   desist__lock_acquire(&lock);
 }
 
 static void release(const sigset_t *before) {
   desist__lock_release(&lock);
-#if defined(DESIST_NO_THREADS)
+#  if defined(DESIST_NO_THREADS)
   (void)sigprocmask(SIG_SETMASK, before, NULL);
-#else
+#  else
   (void)pthread_sigmask(SIG_SETMASK, before, NULL);
-#endif
+#  endif
 }
 
 static int push_locked(desist__trap *trap, int number) {
@@ -244,3 +246,5 @@ void desist__traps_after_fork(void) {
       (void)sigaction(i, &befores[i], NULL);
   release(&before);
 }
+
+#endif

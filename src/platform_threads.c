@@ -72,11 +72,13 @@ void desist__thread_join(desist__thread thread) {
 
 uintptr_t desist__thread_self(void) { return (uintptr_t)pthread_self(); }
 
+#  if !defined(DESIST_NO_SIGNALS)
 void desist__bell_init(desist__bell *bell) { (void)sem_init(bell, 0, 0); }
 void desist__bell_ring(desist__bell *bell) { (void)sem_post(bell); }
 void desist__bell_wait(desist__bell *bell) {
   while (sem_wait(bell) != 0 && errno == EINTR) continue;
 }
+#  endif
 
 void desist__relax(unsigned turn) {
 #  if defined(__x86_64__) || defined(__i386__)

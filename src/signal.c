@@ -7,11 +7,15 @@
 **
 ** A source may be closed between the two. Then the signal is sent once more:
 ** the handlers that were there before are back since it was caught.
+**
+** With DESIST_NO_SIGNALS no source has a catcher.
 */
 #include "core.h"
 
 #include <errno.h>
 #include <string.h>
+
+#if !defined(DESIST_NO_SIGNALS)
 
 typedef struct desist__catcher catcher;
 struct desist__catcher {
@@ -90,7 +94,7 @@ static desist__bell bell;
 
 void desist__trap_caught(void) { desist__bell_ring(&bell); }
 
-#if defined(DESIST_NO_THREADS)
+#  if defined(DESIST_NO_THREADS)
 
 static int relay_start_locked(void) { return 0; }
 
@@ -105,7 +109,7 @@ void desist__signals_wait(int64_t until) {
   desist__bell_wait_until(&bell, until);
 }
 
-#else
+#  else
 
 static desist__thread relay;
 static bool relaying; /* under catchers_lock */
@@ -172,7 +176,7 @@ void desist__signals_after_fork(bool child) {
   desist__mutex_unlock(&catchers_lock);
 }
 
-#endif
+#  endif
 
 /* --- Public --- */
 
@@ -233,3 +237,41 @@ desist_source *desist_source_create_signals(const int *signals, size_t count) {
   errno = error;
   return NULL;
 }
+
+#else
+
+bool desist__catcher_end(struct desist__catcher *self, bool unheard) {
+  (void)self;
+  (void)unheard;
+  return false;
+}
+
+void desist__catcher_free(struct desist__catcher *self) { (void)self; }
+
+#  if defined(DESIST_NO_THREADS)
+
+void desist__signals_serve(void) {}
+bool desist__signals_expected(void) { return false; }
+
+void desist__signals_wait(int64_t until) {
+  desist__bell silent;
+  desist__bell_init(&silent);
+  desist__bell_wait_until(&silent, until);
+}
+
+#  else
+
+void desist__signals_stop(void) {}
+void desist__signals_before_fork(void) {}
+void desist__signals_after_fork(bool child) { (void)child; }
+
+#  endif
+
+desist_source *desist_source_create_signals(const int *signals, size_t count) {
+  (void)signals;
+  (void)count;
+  errno = ENOSYS;
+  return NULL;
+}
+
+#endif

@@ -128,7 +128,7 @@ TEST(handles) {
   desist_token_release(token);
 }
 
-TEST(signals) {
+TEST_WITH_SIGNALS(signals) {
   const int numbers[] = { SIGUSR1 };
   Source source(desist_source_create_signals(numbers, 1));
   raise(SIGUSR1);

@@ -103,12 +103,19 @@ static inline void check_add(struct check_test *test) {
   }                                                                      \
   static void test_##name(void)
 
-/* One that needs a library with threads; left out where it has none. */
+/* One that needs a library with threads, or signals; left out where it has
+** none. */
+#define TEST_LEFT_OUT(name) \
+  __attribute__((unused)) static void test_##name(void)
 #if defined(DESIST_NO_THREADS)
-#  define TEST_WITH_THREADS(name) \
-    __attribute__((unused)) static void test_##name(void)
+#  define TEST_WITH_THREADS(name) TEST_LEFT_OUT(name)
 #else
 #  define TEST_WITH_THREADS(name) TEST(name)
+#endif
+#if defined(DESIST_NO_SIGNALS)
+#  define TEST_WITH_SIGNALS(name) TEST_LEFT_OUT(name)
+#else
+#  define TEST_WITH_SIGNALS(name) TEST(name)
 #endif
 
 /* --- Checking ---------------------------------------------------------- */

@@ -161,7 +161,7 @@ TEST(a_deadline_keeps_what_its_callbacks_hold) {
   end();
 }
 
-TEST(a_state_ends_with_everything_alive) {
+TEST_WITH_SIGNALS(a_state_ends_with_everything_alive) {
   desist_source *source;
   begin("source = desist.source()\n"
         "source:token():register(add)\n"

@@ -83,7 +83,7 @@ TEST(the_state_is_closed_while_deadlines_fire) {
   }
 }
 
-TEST(signals_and_descriptors_go_with_the_state) {
+TEST_WITH_SIGNALS(signals_and_descriptors_go_with_the_state) {
   int i;
   for (i = 0; i < TIMES; i++) {
     struct sigaction before, after;

@@ -220,7 +220,7 @@ TEST(links) { try_all(make_links); }
 TEST(manual_deadlines) { try_all(arm_by_hand); }
 TEST(real_deadlines) { try_all(arm_real); }
 TEST(handles) { try_all(take_handles); }
-TEST(signals) { try_all(catch_signals); }
+TEST_WITH_SIGNALS(signals) { try_all(catch_signals); }
 TEST(effective_deadlines) { try_all(look_far); }
 
 CHECK_MAIN()

@@ -139,7 +139,7 @@ TEST(waiting_does_not_tick) {
   end();
 }
 
-TEST(a_signal_ends_the_wait) {
+TEST_WITH_SIGNALS(a_signal_ends_the_wait) {
   int i, number = SIGUSR1;
   for (i = 0; i < 20; i++) {
     pid_t child;
