@@ -48,9 +48,10 @@ void desist__push_inside(lua_State *L, host *owner) {
     { "can_wait", inside_can_wait },
     { NULL, NULL },
   };
-  lua_createtable(L, 0, 7);
+  lua_createtable(L, 0, 10);
   lua_pushlightuserdata(L, owner);
   luaL_setfuncs(L, functions, 1);
+  desist__inspect_open(L, owner);
   desist__push_timers(L, owner);
   lua_setfield(L, -2, "timers");
 }

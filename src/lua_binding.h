@@ -65,8 +65,10 @@ struct host {
   int anchors;  /* token_box -> its token */
   int on_error; /* the handler; LUA_NOREF: the default one */
   int add_traceback; /* the message handler of lua_report.c */
-  int metatables[6];
+  int own_chunks;    /* what names of our Lua chunks begin with, or false */
+  int metatables[7];
   int most_arguments; /* of any registration so far */
+  bool tracing;   /* where and when things are made is noted (lua_inspect.c) */
   unsigned calls; /* how many cancelling calls of this state are under way */
   uint64_t pin_calls; /* a number for each change of pins and anchors */
 };
@@ -77,7 +79,8 @@ enum {
   REGISTRATION_META,
   CLOCK_META,
   ERROR_META,
-  TIMERS_META
+  TIMERS_META,
+  VIEW_META
 };
 
 struct source_box {
@@ -127,6 +130,7 @@ struct registration_box {
   int arguments;
   bool active;
   bool dropped; /* while its token could not be found */
+  bool noted;   /* behind its arguments: where it was made, and when */
 };
 
 static inline registration_box *desist__registration_of(desist__watch *watch) {
@@ -325,6 +329,17 @@ int desist__source_fail(lua_State *L);
 int desist__error_make(lua_State *L);
 /* Pushes the functions of lua_timers.c. */
 void desist__push_timers(lua_State *L, host *owner);
+
+/* --- Looking (lua_inspect.c) --- */
+
+/* While tracing: where and when it was made. The first never raises; the second
+** is for a registration with so many more user values, and may raise. */
+enum { REGISTRATION_NOTES = 2 };
+void desist__note_source(lua_State *L, const host *owner,
+                         desist_source *source);
+void desist__note_registration(lua_State *L, registration_box *box, int index);
+/* Adds its functions to the table on top of the stack. */
+void desist__inspect_open(lua_State *L, host *owner);
 
 /* --- The other types and the module's functions --- */
 
