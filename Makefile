@@ -241,8 +241,8 @@ bench:
 # For a build without threads. In the programs the tests that need threads leave
 # themselves out.
 without_threads := $(filter-out stress_% lua_%,$(programs))
-specs_without_threads := $(filter-out async_run descriptor examples% loop_luv \
-  loop_prosody readme states% wakeup,$(SPECS))
+specs_without_threads := $(filter-out async_run descriptor examples% inspect \
+  late loop_luv loop_prosody readme states% wakeup,$(SPECS))
 
 .PHONY: test test-steps test-variants test-packages
 test:
@@ -305,7 +305,7 @@ preload = $(still) env LD_PRELOAD=$(shell $(CC) -print-file-name=libasan.so)
 collecting = -e 'collectgarbage(\"incremental\", $(1), 1000)'
 specs_big := $(filter async_checkpoint async_failure async_gather async_idle async_odd \
   async_loop async_misuse async_property async_scope async_task async_token clock \
-  effective_deadline handle linked_all long_lived loop_luv loop_prosody misuse order \
+  effective_deadline handle inspect% linked_all long_lived loop_luv loop_prosody misuse order \
   sync_queue,\
   $(SPECS))
 specs_small := $(filter-out examples% $(specs_big),$(SPECS))

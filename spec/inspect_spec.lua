@@ -354,7 +354,7 @@ describe("desist.trace", function()
     desist.trace(false)
     local after = desist.source()
     assert.is_truthy(desist.inspect(before):find("^source live\n"
-      .. "  registration of [^\n]*, 0 s old, made at [^\n]*\n"
+      .. "  registration of [^\n]*, [%d.e-]+ s old, made at [^\n]*\n"
       .. "  registration of a C function$"))
     assert_shows({ "source live" }, after)
     registration:unregister()

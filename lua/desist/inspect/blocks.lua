@@ -77,21 +77,23 @@ local function name_of_call(called, name)
     add_names("scope:", Scope)
   end
   if called == nil then return name end
+  local known = public[called.func]
+  if known then return known end
   local file = called.source:match "(%w+)%.lua$"
     or called.source:match "%.(%w+)%)$"
-  return public[called.func] or name and file and file .. ":" .. name or file
+  if file == "wait" then return "async.checkpoint" end -- by a tail call
+  return name and file and file .. ":" .. name or file
 end
 
---- "async.sleep at patrol.lua:9" of a task that waits; of another one only
--- the place. Nil: it has no coroutine, or it is not to be told.
+--- What a suspended task waits in, "async.sleep", and where. Each may be nil:
+-- it is not to be told.
 local function place_of(task)
   local co = task.co
-  if not co then return nil end
+  if not co then return nil, nil end
   local place, called, name = text.find_place(co)
-  if place == nil then return nil end
   local call = coroutine.status(co) == "suspended"
-    and name_of_call(called, name)
-  return (call and call .. " at " or "at ") .. place
+    and name_of_call(called, name) or nil
+  return call, place
 end
 
 --- Whether it only waits for the tasks below it.
@@ -107,14 +109,13 @@ local function whereabouts(task)
     local place = text.definition(task.wait)
     return "not started" .. (place and ", function at " .. place or "")
   end
-  local place = place_of(task)
+  local call, place = place_of(task)
   if is_parent(task) then
     status = "waits for its tasks"
-    place = place and place:gsub("^.*at ", "at ")
-  elseif status == "suspended" and place and not place:find "^at " then
-    status = "suspended in"
+  elseif call then
+    status = status .. " in " .. call
   end
-  return status .. (place and " " .. place or "")
+  return status .. (place and " at " .. place or "")
 end
 
 -- --- Walks ------------------------------------------------------------------

@@ -124,8 +124,8 @@ local function note_cancelled(block)
       queue = { first = 1, last = 0 }
       loop.late = queue
     end
-    queue.last = queue.last + 1
-    queue[queue.last] = block
+    queue[queue.last + 1] = block
+    queue.last = queue.last + 1 -- now that there was memory for it
     if loop.resting then loop:on_rest() end
   end
 end

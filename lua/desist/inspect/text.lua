@@ -62,8 +62,9 @@ local function is_own_place(place)
   return own_short ~= nil and place:sub(1, #own_short) == own_short
 end
 
---- Where the script is, in the coroutine `co` or (nil) here: "file:line", and
--- the function of ours that it called there, or the name of another.
+--- Where the script is, in the coroutine `co` or (nil) here: "file:line" (nil:
+-- there is none), and the function of ours that it called there, or the name of
+-- another.
 local function find_place(co)
   if not getinfo then return nil end
   local called, name
@@ -71,9 +72,11 @@ local function find_place(co)
     local info
     if co then info = getinfo(co, level, "Slnf")
     else info = getinfo(level, "Slnf") end
-    if info == nil then return nil end
+    if info == nil then return nil, called, name end
     if is_own(info.source) then
-      called, name = info, info.name
+      if not info.source:find "work[^/\\]*$" then -- workers call scripts
+        called, name = info, info.name
+      end
     elseif info.what ~= "C" then
       return ("%s:%d"):format(info.short_src, info.currentline), called, name
     elseif not called then
