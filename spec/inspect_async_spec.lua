@@ -139,10 +139,9 @@ describe("desist.inspect of tasks", function()
       end)
     end)
     loop:step(0)
-    local place = here(-5)
     scope:cancel "killed"
     loop:step(0)
-    place = desist.inspect(scope):match "waits for its tasks at ([^\n]*)"
+    local place = desist.inspect(scope):match "waits for its tasks at ([^\n]*)"
     assert_shows({
       "scope 'level' cancelled: \"killed\", of task 1 waits for its tasks at "
         .. place,

@@ -63,15 +63,15 @@ local function is_own_place(place)
 end
 
 --- Where the script is, in the coroutine `co` or (nil) here: "file:line" (nil:
--- there is none), and the function of ours that it called there, or the name of
--- another.
+-- there is none); of a coroutine also what it called there: our function's
+-- info, or the name of another.
 local function find_place(co)
   if not getinfo then return nil end
   local called, name
   for level = co and 0 or 2, 1e6 do
     local info
     if co then info = getinfo(co, level, "Slnf")
-    else info = getinfo(level, "Slnf") end
+    else info = getinfo(level, "Sl") end
     if info == nil then return nil, called, name end
     if is_own(info.source) then
       if not info.source:find "work[^/\\]*$" then -- workers call scripts
