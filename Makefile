@@ -262,8 +262,8 @@ bench:
 # For builds without threads, or signals. In the programs the tests that need
 # them leave themselves out.
 without_threads := $(filter-out stress_% lua_%,$(programs))
-specs_without_threads := $(filter-out async_run descriptor examples% loop_luv \
-  loop_prosody readme states% wakeup,$(SPECS))
+specs_without_threads := $(filter-out async_run descriptor examples% inspect \
+  late loop_luv loop_prosody readme states% wakeup,$(SPECS))
 # The programs that fork, wait and catch signals, and what interrupts Lua code.
 near_signals := $(filter api_cpp fork fork_descriptor fork_locks lua_foreign \
   lua_unload nomem wait lua_guard%,$(programs))
@@ -342,8 +342,8 @@ preload = $(still) env LD_PRELOAD=$(shell $(CC) -print-file-name=libasan.so)
 collecting = -e 'collectgarbage(\"incremental\", $(1), 1000)'
 specs_big := $(filter async_checkpoint async_failure async_gather async_idle async_odd \
   async_loop async_misuse async_property async_scope async_task async_token clock \
-  effective_deadline handle linked_all long_lived loop_luv loop_prosody misuse order \
-  sync_queue,\
+  effective_deadline handle inspect% late linked_all long_lived loop_luv \
+  loop_prosody misuse order sync_queue,\
   $(SPECS))
 specs_small := $(filter-out examples% $(specs_big),$(SPECS))
 

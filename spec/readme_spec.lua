@@ -82,7 +82,8 @@ local function has_gcc()
   return (os.execute "unset LD_PRELOAD; gcc --version >/dev/null 2>&1")
 end
 
-for _, path in ipairs { "README.md", "docs/lua-api.md", "docs/loops.md" } do
+for _, path in ipairs { "README.md", "docs/lua-api.md", "docs/loops.md",
+  "docs/inspect.md" } do
   describe(path, function()
     helper.leave_nothing(before_each, after_each)
 

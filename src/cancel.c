@@ -39,6 +39,8 @@ static void flip_locked(desist_source *source, desist_reason *reason,
   desist__extra *extra = desist__extra_of(source);
   desist__retain(source);
   desist__reason_set_locked(source, reason);
+  if (extra != NULL && extra->trace != NULL)
+    desist__trace_cancelled_locked(source, extra->trace);
   desist__flag_locked(source, DESIST__CANCELLED | flags, 0);
   if (extra == NULL) return;
   if (desist__disarm(extra)) (void)desist__count_down(&source->refs, 1);

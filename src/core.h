@@ -118,6 +118,7 @@ enum {                        /* desist_source.flags */
 enum { DESIST__PLAIN, DESIST__ANY, DESIST__ALL }; /* desist_source.link */
 
 typedef struct desist__extra desist__extra;
+typedef struct desist__trace desist__trace;
 
 enum { /* desist__extra.armed */
        DESIST__DISARMED,
@@ -164,6 +165,7 @@ struct desist__extra {
   bool has_event;
   desist__event event;
   char *name;
+  desist__trace *trace;            /* set once; or NULL */
   struct desist__catcher *catcher; /* set once; of signals, or NULL */
   /* Under the handles' lock. */
   struct desist__handle *handles[2];
@@ -279,6 +281,21 @@ void desist__marking_pause(void);
 void desist__cancel_before_fork(void);
 void desist__cancel_after_fork(void);
 
+/* --- Looking (inspect.c) --- */
+
+/* What is noted of a source that is traced. Under its lock. */
+struct desist__trace {
+  int64_t made;      /* on its clock */
+  int64_t cancelled; /* likewise; DESIST_NEVER: it is live */
+  size_t size;       /* of this */
+  char place[1];     /* where it was made; set once */
+};
+
+/* It is about to read cancelled. */
+void desist__trace_cancelled_locked(const desist_source *source,
+                                    desist__trace *trace);
+void desist__trace_free(desist__trace *trace);
+
 /* --- Running callbacks (running.c) --- */
 
 /* A thread that runs callbacks, one after the other; on its stack. */
@@ -317,6 +334,10 @@ struct desist_clock {
   desist__wheel wheel;
 };
 
+/* The source's own deadline, and what is left of it; both DESIST_NEVER: none.
+*/
+void desist__own_deadline(const desist_source *source, int64_t *time,
+                          int64_t *left);
 /* True: the deadline's reference is to be given back. One that is due keeps
 ** it, for the thread that fires it. */
 bool desist__disarm(desist__extra *extra);

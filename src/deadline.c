@@ -76,9 +76,8 @@ static bool grow(walk *self) {
   return true;
 }
 
-/* The source's own deadline, by what is left of it. */
-static void own_deadline(const desist_source *source, int64_t *time,
-                         int64_t *left) {
+void desist__own_deadline(const desist_source *source, int64_t *time,
+                          int64_t *left) {
   desist__extra *extra = desist__extra_of(source);
   *time = *left = DESIST_NEVER;
   if (extra == NULL || desist__load_acquire(&extra->armed) == DESIST__DISARMED)
@@ -112,7 +111,7 @@ static bool add(walk *self, desist_source *source, size_t parent) {
   if (source->link == DESIST__ALL)
     made->time = made->left = INT64_MIN; /* of the inputs: none seen yet */
   else
-    own_deadline(source, &made->time, &made->left);
+    desist__own_deadline(source, &made->time, &made->left);
   return true;
 }
 
@@ -136,7 +135,7 @@ static void settle(entry *link) {
   desist__lock_release(&link->source->lock);
   if (link->left == INT64_MIN || hopeless)
     link->time = link->left = DESIST_NEVER;
-  own_deadline(link->source, &time, &left);
+  desist__own_deadline(link->source, &time, &left);
   if (left < link->left) {
     link->time = time;
     link->left = left;

@@ -56,9 +56,10 @@ void desist__push_inside(lua_State *L, host *owner) {
 #endif
     { NULL, NULL },
   };
-  lua_createtable(L, 0, 12);
+  lua_createtable(L, 0, 16);
   lua_pushlightuserdata(L, owner);
   luaL_setfuncs(L, functions, 1);
+  desist__inspect_open(L, owner);
 #if DESIST__GUARD
   lua_pushlightuserdata(L, (void *)(uintptr_t)&desist__aside_key);
   lua_setfield(L, -2, "aside");

@@ -67,7 +67,8 @@ struct host {
   int anchors;  /* token_box -> its token */
   int on_error; /* the handler; LUA_NOREF: the default one */
   int add_traceback; /* the message handler of lua_report.c */
-  int metatables[7];
+  int own_chunks;    /* what names of our Lua chunks begin with, or false */
+  int metatables[8];
   int sentinel; /* the metatable of those of lua_shared.c */
   int none;     /* desist.none */
   int loops;    /* the module desist.async.embedding; LUA_NOREF: not loaded */
@@ -77,6 +78,7 @@ struct host {
   lua_State *main; /* the main thread, as far as is known */
 #endif
   int most_arguments; /* of any registration so far */
+  bool tracing;   /* where and when things are made is noted (lua_inspect.c) */
   unsigned calls; /* how many cancelling calls of this state are under way */
   uint64_t pin_calls; /* a number for each change of pins and anchors */
 #if DESIST__GUARD
@@ -91,7 +93,8 @@ enum {
   CLOCK_META,
   ERROR_META,
   TIMERS_META,
-  GUARD_META
+  GUARD_META,
+  VIEW_META
 };
 
 struct source_box {
@@ -143,6 +146,7 @@ struct registration_box {
   int arguments;
   bool active;
   bool dropped; /* while its token could not be found */
+  bool noted;   /* behind its arguments: where it was made, and when */
 };
 
 static inline registration_box *desist__registration_of(desist__watch *watch) {
@@ -411,6 +415,17 @@ int desist__resume_task(lua_State *L);
 int desist__close_task(lua_State *L);
 
 #endif
+
+/* --- Looking (lua_inspect.c) --- */
+
+/* While tracing: where and when it was made. The first never raises; the second
+** is for a registration with so many more user values, and may raise. */
+enum { REGISTRATION_NOTES = 2 };
+void desist__note_source(lua_State *L, const host *owner,
+                         desist_source *source);
+void desist__note_registration(lua_State *L, registration_box *box, int index);
+/* Adds its functions to the table on top of the stack. */
+void desist__inspect_open(lua_State *L, host *owner);
 
 /* --- The other types and the module's functions --- */
 

@@ -16,6 +16,7 @@ void desist__fill(lua_State *L, int token, int source, desist_source *core) {
   desist_token_retain(desist_source_token(core));
   desist__own_token(token_at, desist_source_token(core));
   desist__own_source((source_box *)lua_touserdata(L, source), core);
+  if (token_at->owner->tracing) desist__note_source(L, token_at->owner, core);
 }
 
 static const char *name_option(lua_State *L, int index) {

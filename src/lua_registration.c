@@ -95,6 +95,7 @@ int desist__token_register(lua_State *L) {
   token_box *token = desist__check_token(L, 1);
   registration_box *box;
   int i, arguments, index;
+  bool noted = token->owner->tracing;
   check_callable(L, 2);
   arguments = lua_gettop(L) - 2;
   index = arguments + 3;
@@ -104,7 +105,8 @@ int desist__token_register(lua_State *L) {
     token->owner->most_arguments = arguments;
   box = (registration_box *)desist__new_box(
       L, token->owner, &desist__registration_type, REGISTRATION_META,
-      sizeof *box, REGISTRATION_CALLBACK + arguments);
+      sizeof *box,
+      REGISTRATION_CALLBACK + arguments + (noted ? REGISTRATION_NOTES : 0));
   box->owner = token->owner;
   box->token = token;
   box->arguments = arguments;
@@ -117,6 +119,7 @@ int desist__token_register(lua_State *L) {
     lua_pushvalue(L, 2 + i);
     lua_setiuservalue(L, index, REGISTRATION_CALLBACK + i);
   }
+  if (noted) desist__note_registration(L, box, index);
   enter_pins(L, box, index);
   switch (desist__watch_add(token->core, &box->watch)) {
   case DESIST__WATCHING:

@@ -120,6 +120,57 @@ bool desist__has_one_handle(desist_source *source);
 */
 bool desist__effective(const desist_token *token, int64_t *time, int64_t *left);
 
+/* --- Looking at a source (inspect.c) --- */
+
+typedef enum desist__sort {
+  DESIST__INPUT,     /* `what`: its token, retained */
+  DESIST__OF_C,      /* callbacks of C */
+  DESIST__OF_STATE,  /* one of the asking state; `what`: its watch */
+  DESIST__OF_OTHERS, /* callbacks of other states */
+  DESIST__WAITING,   /* threads */
+  DESIST__BELOW      /* a link; `what`: its token, retained */
+} desist__sort;
+
+typedef struct desist__item {
+  desist__sort sort;
+  size_t count; /* neighbours of one sort, where nothing tells them apart */
+  void *what;
+} desist__item;
+
+typedef enum desist__form {
+  DESIST__NO_LINK,
+  DESIST__OF_ANY,
+  DESIST__OF_ALL
+} desist__form;
+
+enum { DESIST__NAME_SIZE = 100, DESIST__PLACE_SIZE = 140 };
+
+/* A source as it is at one moment. */
+typedef struct desist__facts {
+  bool cancelled, closed;
+  desist__form form;
+  size_t wanted; /* a live OF_ALL: how many inputs are still to be cancelled */
+  int64_t left;  /* of its own deadline; DESIST_NEVER: none */
+  /* Of a source that is traced, else DESIST_NEVER: how long ago it was made,
+  ** and cancelled, on its clock. */
+  int64_t age, since;
+  /* Cut, with "..." at the end, if too long; "": none. */
+  char name[DESIST__NAME_SIZE], place[DESIST__PLACE_SIZE];
+} desist__facts;
+
+/*
+** Looks at a source: its inputs in their order, then what stands in its list,
+** in running order. Fills in the first `room` items, and returns how many there
+** are. Nothing is allocated. A watch may be delivered or dropped as soon as
+** this returns, but nobody besides its state lets go of it. Any thread.
+*/
+size_t desist__inspect(const desist_token *token, const desist__inbox *state,
+                       desist__facts *facts, desist__item *items, size_t room);
+
+/* From now on it is known when the source is cancelled. Once; its clock is
+** set before. False: out of memory, nothing has changed. */
+bool desist__trace_source(desist_source *source, const char *place);
+
 /* --- Reasons that carry a script's value --- */
 
 typedef enum desist__value_type {

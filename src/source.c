@@ -173,6 +173,7 @@ static void free_extra(desist__extra *extra) {
   if (extra->catcher != NULL) desist__catcher_free(extra->catcher);
   if (extra->has_event) desist__event_destroy(&extra->event);
   if (extra->name != NULL) desist__free(extra->name, strlen(extra->name) + 1);
+  if (extra->trace != NULL) desist__trace_free(extra->trace);
   if (extra->clock != NULL) desist__clock_release(extra->clock);
   desist_reason_release((desist_reason *)extra->reason);
   desist__free(extra, sizeof *extra);

@@ -26,6 +26,7 @@
 -- is raised.
 
 local desist = require "desist"
+local hooks = require "desist.hooks"
 local running = require "desist.async.running"
 local inside = desist._inside
 
@@ -215,6 +216,15 @@ local function doom_below(doom)
   end
   return tasks, count
 end
+
+local plainly_doom_below = doom_below
+hooks.offer("cancelled", function(listener)
+  doom_below = listener and function(block)
+    local tasks, count = plainly_doom_below(block)
+    pcall(listener, block) -- must not stop what has begun
+    return tasks, count
+  end or plainly_doom_below
+end)
 
 local function abort_waits(tasks, count)
   for i = 1, count do

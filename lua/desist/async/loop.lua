@@ -18,6 +18,7 @@
 
 local desist = require "desist"
 local blocks = require "desist.async.block"
+local hooks = require "desist.hooks"
 local running = require "desist.async.running"
 local tasks = require "desist.async.task"
 local work = require "desist.async.work"
@@ -212,6 +213,14 @@ local function turn(self, target)
   if self.unjoined[1] then report_unjoined(self) end
 end
 
+local plainly_turn = turn
+hooks.offer("turned", function(listener)
+  turn = listener and function(self, target)
+    plainly_turn(self, target)
+    listener(self)
+  end or plainly_turn
+end)
+
 --- Runs what is ready, and what gets due until `target`.
 function Loop:_turn(target)
   if self.closed then error("the loop is closed", 2) end
@@ -275,6 +284,14 @@ function Loop:next_time()
   end
   return (first_timer(self.timers))
 end
+
+local plain_next_time = Loop.next_time
+hooks.offer("next time", function(listener)
+  Loop.next_time = listener and function(self)
+    local time, other = plain_next_time(self), listener(self)
+    return other and (time == nil or other < time) and other or time
+  end or plain_next_time
+end)
 
 function Loop:cancel(reason)
   return cancel(self.root, "cancelled", reason)
@@ -351,9 +368,15 @@ local function note_unjoined(root, failure)
   list[#list + 1] = failure
 end
 
+--- All that live, numbered, for who looks for them.
+local known, count = setmetatable({}, { __mode = "k" }), 0
+inside.loops = known
+
 --- `real`: on desist.now, which then is `now`.
 local function new(fields)
   local self = setmetatable(fields, Loop)
+  count = count + 1
+  known[self] = count
   self.real, self.manual = self.real or false, false
   self.time = self.time or 0
   self.tasks = 0

@@ -3,6 +3,7 @@
 local desist = require "desist"
 local arguments = require "desist.async.arguments"
 local blocks = require "desist.async.block"
+local hooks = require "desist.hooks"
 local outcome = require "desist.async.outcome"
 local running = require "desist.async.running"
 local tasks = require "desist.async.task"
@@ -295,7 +296,7 @@ local function token()
   return token_of(task.block)
 end
 
-return {
+local module = {
   Scope = Scope,
   leave = leave,
   move_on_after = move_on_after,
@@ -306,3 +307,15 @@ return {
   timeout = timeout,
   token = token,
 }
+
+local plainly_open = open
+hooks.offer("opened", function(listener)
+  open = listener and function(...)
+    local block = plainly_open(...)
+    listener(block)
+    return block
+  end or plainly_open
+  module.open = open
+end)
+
+return module

@@ -18,6 +18,7 @@
 
 local arguments = require "desist.async.arguments"
 local blocks = require "desist.async.block"
+local hooks = require "desist.hooks"
 local outcome = require "desist.async.outcome"
 local running = require "desist.async.running"
 
@@ -334,7 +335,7 @@ local function spawn_named(block, background, fn, ...)
   return task
 end
 
-return {
+local module = {
   Task = Task,
   add_joiner = add_joiner,
   check_join = check_join,
@@ -348,3 +349,15 @@ return {
   spawn_block = spawn_block,
   spawn_function = spawn,
 }
+
+local plainly_spawn = spawn
+hooks.offer("spawned", function(listener)
+  spawn = listener and function(...)
+    local task = plainly_spawn(...)
+    listener(task)
+    return task
+  end or plainly_spawn
+  module.spawn_function = spawn
+end)
+
+return module
