@@ -7,6 +7,9 @@
 
 local desist = require "desist.core"
 
+-- So that what is ours is known: a guard raises nothing inside of these files.
+desist._inside.own = desist._inside.find_own()
+
 local function put_off(name)
   desist[name] = function(...)
     return require "desist.inspect"[name](...)

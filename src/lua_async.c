@@ -3,6 +3,8 @@
 */
 #include "lua_binding.h"
 
+#include <string.h>
+
 /* source, name */
 static int inside_name(lua_State *L) {
   source_box *box = desist__check_source(L, 1);
@@ -40,6 +42,38 @@ static int inside_idle(lua_State *L) {
   return 0;
 }
 
+/*
+** Called by desist.lua: notes and gives what the names of all our chunks begin
+** with: ".../desist/", or "=(desist." where they are inside the library; nil if
+** that cannot be told.
+*/
+static int inside_find_own(lua_State *L) {
+  static const char file[] = "desist.lua", embedded[] = "=(desist)";
+  host *owner = desist__host_of(L);
+  size_t length, end = sizeof file - 1;
+  lua_Debug ar;
+  if (!lua_getstack(L, 1, &ar) || !lua_getinfo(L, "S", &ar)) return 0;
+  length = strlen(ar.source);
+  if (strcmp(ar.source, embedded) == 0) {
+    lua_pushliteral(L, "=(desist.");
+  } else if (length > end && strcmp(ar.source + length - end, file) == 0) {
+    lua_pushlstring(L, ar.source, length - 4);
+    lua_pushliteral(L, LUA_DIRSEP);
+    lua_concat(L, 2);
+  } else {
+    return 0;
+  }
+  lua_pushvalue(L, -1);
+  (void)luaL_ref(L, LUA_REGISTRYINDEX);
+  owner->own = lua_tolstring(L, -1, &owner->own_length);
+  return 1;
+}
+
+bool desist__is_own(const host *owner, const char *chunk) {
+  return owner->own != NULL &&
+         strncmp(chunk, owner->own, owner->own_length) == 0;
+}
+
 void desist__push_inside(lua_State *L, host *owner) {
   static const luaL_Reg functions[] = {
     { "fail", desist__source_fail },
@@ -48,7 +82,7 @@ void desist__push_inside(lua_State *L, host *owner) {
     { "report", inside_report },
     { "idle", inside_idle },
     { "can_wait", inside_can_wait },
-    { "own", desist__own },
+    { "find_own", inside_find_own },
     { "budget", desist__budget },
 #if DESIST__GUARD
     { "resume", desist__resume_task },

@@ -67,7 +67,8 @@ struct host {
   int anchors;  /* token_box -> its token */
   int on_error; /* the handler; LUA_NOREF: the default one */
   int add_traceback; /* the message handler of lua_report.c */
-  int own_chunks;    /* what names of our Lua chunks begin with, or false */
+  const char *own; /* what names of our Lua chunks begin with; NULL: not known */
+  size_t own_length;
   int metatables[8];
   int sentinel; /* the metatable of those of lua_shared.c */
   int none;     /* desist.none */
@@ -362,6 +363,8 @@ void desist__error_open(lua_State *L, host *owner);
 void desist__push_inside(lua_State *L, host *owner);
 int desist__source_fail(lua_State *L);
 int desist__error_make(lua_State *L);
+/* Whether the chunk of that name is one of our Lua files. Never raises. */
+bool desist__is_own(const host *owner, const char *chunk);
 /* Pushes the functions of lua_timers.c. */
 void desist__push_timers(lua_State *L, host *owner);
 
@@ -373,7 +376,6 @@ int desist__can_interrupt(lua_State *L);
 int desist__track_coroutines(lua_State *L);
 /* For the Lua files: seconds, function, ...: calls it with a budget. */
 int desist__budget(lua_State *L);
-int desist__own(lua_State *L);
 void desist__guard_open(lua_State *L, host *owner);
 /* At the end of the state. */
 void desist__guards_end(host *owner);

@@ -258,9 +258,8 @@ int64_t desist__guard_until(const host *owner) {
 }
 
 /* Whether the running function is one of our Lua files'. */
-static bool is_own(const desist__guards *guards, lua_State *L, lua_Debug *ar) {
-  return guards->own != NULL && lua_getinfo(L, "S", ar) &&
-         strncmp(ar->source, guards->own, guards->own_length) == 0;
+static bool is_own(const host *owner, lua_State *L, lua_Debug *ar) {
+  return lua_getinfo(L, "S", ar) && desist__is_own(owner, ar->source);
 }
 
 /* --- Setting aside --- */
@@ -320,7 +319,7 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
   frame = find_due(guards, desist_now());
   if (frame == NULL)
     rest(guards, L);
-  else if (is_own(guards, L, ar))
+  else if (is_own(owner, L, ar))
     arm(guards, L, 1);
   else if (frame->token == NULL)
     set_aside(frame, L);
@@ -668,26 +667,6 @@ int desist__budget(lua_State *L) {
   return lua_gettop(L) - 1;
 }
 
-/* Called by one of our Lua files: sources of all begin like its own. */
-int desist__own(lua_State *L) {
-  static const char *const files[] = { "async/running.lua", "async.running)" };
-  desist__guards *guards = &desist__host_of(L)->guards;
-  lua_Debug ar;
-  size_t i, length;
-  if (!lua_getstack(L, 1, &ar) || !lua_getinfo(L, "S", &ar)) return 0;
-  length = strlen(ar.source);
-  for (i = 0; i < 2; i++) {
-    size_t end = strlen(files[i]);
-    if (length <= end || strcmp(ar.source + length - end, files[i]) != 0)
-      continue;
-    lua_pushlstring(L, ar.source, length - end);
-    guards->own = lua_tostring(L, -1);
-    guards->own_length = length - end;
-    (void)luaL_ref(L, LUA_REGISTRYINDEX);
-  }
-  return 0;
-}
-
 /* Whether it can, and how. */
 int desist__can_interrupt(lua_State *L) {
   lua_pushboolean(L, 1);
@@ -766,11 +745,6 @@ int desist__can_interrupt(lua_State *L) {
   lua_pushboolean(L, 0);
   lua_pushliteral(L, "this build of desist has no guard");
   return 2;
-}
-
-int desist__own(lua_State *L) {
-  (void)L;
-  return 0;
 }
 
 void desist__guard_open(lua_State *L, host *owner) {

@@ -78,8 +78,6 @@ struct desist__guards {
   int boxes;          /* registry: coroutine -> its innermost guard, weakly */
   int finalizer;      /* registry: the coroutine that runs finalizers */
   lua_State *finalizing; /* that one, while it does */
-  const char *own;    /* how sources of the Lua files of desist begin */
-  size_t own_length;
 };
 
 DESIST__END

@@ -11,11 +11,6 @@
 
 /* --- Places ------------------------------------------------------------- */
 
-/* Whether code of that chunk is our own: its name begins like that. */
-static bool is_own(const char *chunk, const char *own) {
-  return own != NULL && strncmp(chunk, own, strlen(own)) == 0;
-}
-
 static void write_place(char *place, size_t size, const lua_Debug *ar,
                         int line) {
   size_t length = strlen(ar->short_src);
@@ -35,21 +30,16 @@ static void write_place(char *place, size_t size, const lua_Debug *ar,
 ** raises, allocates nothing. */
 static void find_caller(lua_State *L, const host *owner, char *place,
                         size_t size) {
-  const char *own;
   lua_Debug ar;
   int level;
   place[0] = '\0';
-  if (!lua_checkstack(L, 2)) return;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, owner->own_chunks);
-  own = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
   for (level = 0; lua_getstack(L, level, &ar) == 1; level++) {
     if (lua_getinfo(L, "Sl", &ar) != 0 && ar.currentline >= 0 &&
-        !is_own(ar.source, own)) {
+        !desist__is_own(owner, ar.source)) {
       write_place(place, size, &ar, ar.currentline);
       break;
     }
   }
-  lua_pop(L, 1);
 }
 
 /* Pushes where the callback at `index` was defined, or nil. */
@@ -99,15 +89,10 @@ void desist__note_registration(lua_State *L, registration_box *box, int index) {
   box->noted = true;
 }
 
-/* on [, what the names of our own chunks begin with]: what it was before. */
+/* on: what it was before. */
 static int inside_trace(lua_State *L) {
   host *owner = desist__host_of(L);
   bool before = owner->tracing;
-  lua_settop(L, 2);
-  if (lua_type(L, 2) == LUA_TSTRING) {
-    lua_pushvalue(L, 2);
-    lua_rawseti(L, LUA_REGISTRYINDEX, owner->own_chunks);
-  }
   owner->tracing = lua_toboolean(L, 1) != 0;
   lua_pushboolean(L, before);
   return 1;
@@ -369,8 +354,6 @@ void desist__inspect_open(lua_State *L, host *owner) {
     { NULL, NULL },
   };
   desist__set_methods(L, owner, VIEW_META, &view_type, methods);
-  lua_pushboolean(L, 0);
-  owner->own_chunks = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_pushlightuserdata(L, owner);
   luaL_setfuncs(L, functions, 1);
 }

@@ -5,11 +5,8 @@
 -- `task.wait`; so a wait ends once, by its result or by a cancellation. A task
 -- without one is running, ready, or waiting for the end of its own block.
 
-local inside = require "desist"._inside
 local yield, running = coroutine.yield, coroutine.running
-local can_wait = inside.can_wait
-
-inside.own() -- a guard raises nothing inside of these files
+local can_wait = require "desist"._inside.can_wait
 
 local here = { task = false } -- the task that runs now, or false
 

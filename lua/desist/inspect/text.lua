@@ -3,6 +3,7 @@
 local LINES, DEPTH = 1000, 100 -- so much is shown
 local LONG = 200 -- bytes of a reason
 
+local inside = require "desist.core"._inside
 local debug = debug or {} -- a host may keep it from its scripts
 local getinfo = debug.getinfo
 
@@ -43,13 +44,10 @@ end
 
 -- --- Places in the code -----------------------------------------------------
 
---- What the names of our own chunks begin with: ".../desist/", or "=(desist"
--- where they are inside the library. Nil: not to be told.
-local own, own_short
+--- What the names of our own chunks begin with, and their short ones.
+local own, own_short = inside.own, nil
 if getinfo then
   local info = getinfo(1, "S")
-  own = info.source:match "^(@.*[/\\]desist[/\\])inspect[/\\]text%.lua$"
-    or info.source:match "^(=%(desist)%.inspect%.text%)$"
   own_short = own and info.short_src:match "^(.*)inspect[/\\.]text"
 end
 
@@ -138,7 +136,6 @@ return {
   is_own_place = is_own_place,
   lines = lines,
   of_value = of_value,
-  own = own,
   quote = quote,
   seconds = seconds,
   traceback = traceback,

@@ -17,7 +17,7 @@ local function trace(on)
   hooks.listen("spawned", on and note or nil)
   hooks.listen("opened", on and note or nil)
   late.trace(on)
-  return inside.trace(on, text.own)
+  return inside.trace(on)
 end
 
 return { trace = trace }
