@@ -204,7 +204,7 @@ function Loop:_turn(target)
   if self.turning then error("a step of a loop inside itself", 2) end
   self.turning, self.resting = true, false
   local ok, err = pcall(turn, self, target)
-  if not ok then work.recover(self, err) end
+  if not ok then pcall(work.recover, self, err) end -- memory may be wanting
   self.turning, self.before = false, false
   if self.on_rest then
     self.resting = true

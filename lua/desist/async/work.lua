@@ -184,15 +184,22 @@ local function run_ready(loop)
   end
 end
 
+--- The task taken last goes back to its place, which takes no memory.
+local function put_back(loop, task)
+  local at = loop.at
+  if at == 0 then return ready(task) end
+  loop.queue[at], loop.at = task, at - 1
+end
+
 --- A turn was broken off by an error, which is not a task's: there were too
 -- many C calls below it, or no memory. The task that was to run does so in the
 -- next turn; one whose coroutine is lost has failed with that error.
 local function recover(loop, err)
   local task, starting = here.task, loop.starting
   here.task, loop.worker, loop.starting = loop.before, nil, false
-  if starting then return ready(starting) end
+  if starting then return put_back(loop, starting) end
   if not task or task == loop.before or not task.co or task.wait then return end
-  if status(task.co) == "suspended" then return ready(task) end
+  if status(task.co) == "suspended" then return put_back(loop, task) end
   here.task = task
   return finish(false, err)
 end
