@@ -296,6 +296,17 @@ TEST(a_script_s_source_and_token_are_found) {
   end();
 }
 
+TEST(a_token_alone_is_found_again) {
+  desist_token *token;
+  begin();
+  CHECK(lua_do(L, "source = desist.source() return source:token()", 1));
+  token = desist_lua_to_token(L, 1);
+  desist_lua_push_token(L, token);
+  CHECK(lua_rawequal(L, 1, 2));
+  lua_settop(L, 0);
+  end();
+}
+
 TEST(what_is_no_token_reads_as_null) {
   int i;
   begin();
