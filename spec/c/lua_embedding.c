@@ -657,6 +657,7 @@ TEST(in_a_state_where_it_is_not_open_functions_raise_or_find_nothing) {
   CHECK_INT(desist_lua_dispatch(L), 0);
   desist_lua_on_wakeup(L, wake, &woken);
   desist_lua_set_main(L, L);
+  CHECK_INT(desist_lua_wakeup_fd(L), -EINVAL);
   CHECK(!desist_lua_is_cancelled(L, 1, NULL));
   CHECK(desist_lua_to_token(L, 1) == NULL);
   CHECK_INT(woken, 0);
