@@ -274,7 +274,7 @@ TEST(a_source_that_c_only_looks_at_is_collected_with_its_callbacks) {
   end();
 }
 
-/* --- Taking -------------------------------------------------------------- */
+/* --- Taking ------------------------------------------------------------- */
 
 TEST(a_script_s_source_and_token_are_found) {
   desist_source *source;
@@ -376,7 +376,7 @@ TEST(arguments_are_checked) {
   end();
 }
 
-/* --- Reasons and errors --------------------------------------------------- */
+/* --- Reasons and errors ------------------------------------------------- */
 
 static int cancel_with(lua_State *state) {
   desist_source *source = desist_lua_check_source(state, 1);
@@ -486,7 +486,7 @@ TEST(a_c_function_stops_by_the_token_s_error) {
   end();
 }
 
-/* --- Opening ---------------------------------------------------------------- */
+/* --- Opening ------------------------------------------------------------ */
 
 TEST(all_of_it_is_inside_the_library) {
   L = lua_newstate(memory_allocate, &memory);
@@ -550,7 +550,7 @@ TEST(the_package_library_comes_before) {
   end();
 }
 
-/* --- Allocators ------------------------------------------------------------- */
+/* --- Allocators --------------------------------------------------------- */
 
 static struct { long blocks, calls; } of_state;
 
@@ -617,7 +617,7 @@ TEST(state_and_core_have_allocators_of_their_own) {
   CHECK_LIVE(0);
 }
 
-/* --- The module is not open ---------------------------------------------- */
+/* --- The module is not open --------------------------------------------- */
 
 static int call_closed(lua_State *state) {
   switch ((int)lua_tointeger(state, 1)) {

@@ -11,7 +11,7 @@
 
 #include "desist_lua.h"
 
-/* --- Opening --------------------------------------------------------------- */
+/* --- Opening ------------------------------------------------------------ */
 
 static lua_State *open_state(void) {
   lua_State *L = luaL_newstate();
@@ -21,7 +21,7 @@ static lua_State *open_state(void) {
   return L;
 }
 
-/* --- Giving and taking ----------------------------------------------------- */
+/* --- Giving and taking -------------------------------------------------- */
 
 static int find_path(lua_State *L) {
   lua_Integer cells = luaL_checkinteger(L, 1), i;
@@ -54,7 +54,7 @@ TEST(a_long_c_function_looks_at_its_token) {
   lua_close(L);
 }
 
-/* --- A frame loop ---------------------------------------------------------- */
+/* --- A frame loop ------------------------------------------------------- */
 
 typedef struct entity {
   desist_source *life;
@@ -112,7 +112,7 @@ TEST(a_game_ties_scripts_to_entities) {
   lua_close(L);
 }
 
-/* --- A poll loop ----------------------------------------------------------- */
+/* --- A poll loop -------------------------------------------------------- */
 
 static bool stopping;
 
@@ -155,7 +155,7 @@ TEST(a_server_polls_the_descriptor) {
   lua_close(L);
 }
 
-/* --- A condition variable -------------------------------------------------- */
+/* --- A condition variable ----------------------------------------------- */
 
 typedef struct worker {
   pthread_mutex_t mutex;
@@ -207,7 +207,7 @@ TEST(a_worker_sleeps_until_it_is_woken) {
   lua_close(L);
 }
 
-/* --- What scripts hold ----------------------------------------------------- */
+/* --- What scripts hold -------------------------------------------------- */
 
 static desist_source *current; /* what the user's Stop button cancels */
 

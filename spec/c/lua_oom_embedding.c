@@ -87,7 +87,7 @@ static bool is_true(const char *expression) {
   return result;
 }
 
-/* --- Functions that raise; in a protected call ---------------------------- */
+/* --- Functions that raise; in a protected call -------------------------- */
 
 static int push_source(lua_State *L) {
   desist_lua_push_source(L, given.source);
@@ -139,7 +139,7 @@ static int throw_error(lua_State *L) {
   return 0;
 }
 
-/* --- Functions that never raise, or are protected ------------------------- */
+/* --- Functions that never raise, or are protected ----------------------- */
 
 static void call_to(lua_State *L) {
   desist_source *source = desist_lua_to_source(L, SCRIPT_SOURCE);
@@ -252,7 +252,7 @@ static void after_close(lua_State *L) {
   CHECK(is_true("true"));
 }
 
-/* -------------------------------------------------------------------------- */
+/* --- All of them -------------------------------------------------------- */
 
 static void use_after(lua_State *L) {
   lua_settop(L, TASK_TOKEN);

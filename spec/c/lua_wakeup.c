@@ -176,7 +176,7 @@ TEST(calls_do_not_overlap) {
   lua_close(of_self);
 }
 
-/* --- Other threads -------------------------------------------------------- */
+/* --- Other threads ------------------------------------------------------ */
 
 enum { CANCELLERS = 4, EACH = 50 };
 
@@ -327,7 +327,7 @@ TEST(it_is_removed_while_others_cancel) {
   race_repeat(3, prepare_race, run_race, look_at_race, NULL);
 }
 
-/* --- Fork ----------------------------------------------------------------- */
+/* --- Fork --------------------------------------------------------------- */
 
 static lua_State *forked;
 static atomic_int *forked_woken;
