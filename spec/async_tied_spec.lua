@@ -84,11 +84,9 @@ describe("a task with a token", function()
     check_cancelled(task, "earlier")
   end)
 
-  it("never runs when another state cancels before the step", function()
+  it("never runs when the cancellation is queued before the step", function()
     local task = spawn(calls.note)
-    helper.thread(function(handle)
-      require "desist".from_handle(handle):cancel "there"
-    end, source:handle()):join()
+    source:cancel_async "there"
     loop:step(0)
     assert.equal(0, calls.n)
     check_cancelled(task, "there")
@@ -97,9 +95,7 @@ describe("a task with a token", function()
   it("has not failed by its token's error, noticed before the dispatch",
   function()
     local task = spawn(function()
-      helper.thread(function(handle)
-        require "desist".from_handle(handle):cancel "there"
-      end, source:handle()):join()
+      source:cancel_async "there"
       token:throw_if_cancelled()
     end)
     loop:step(0)

@@ -137,8 +137,8 @@ DESIST_API size_t desist_lua_dispatch(lua_State *L);
 ** `function(data)` will be called each time the state's queue stops being
 ** empty, from whatever thread filled it (the deadline service's or the state's
 ** own, too), with no lock held: to post an event to the state's event loop,
-** say, which then calls desist_lua_dispatch. It is also called for what is queued
-** while a dispatch is under way, and for what a dispatch leaves, so who
+** say, which then calls desist_lua_dispatch. It is also called for what is
+** queued while a dispatch is under way, and for what one leaves; so who
 ** dispatches once after each call misses nothing. It must be short and must not
 ** call Lua. Calls do not overlap: what would be one during a call, of any
 ** thread, becomes one more after it.
