@@ -125,7 +125,10 @@ shared := $(B)/libdesist.so
 # begin with stress_ run as long as they are told.
 spec_c := $(basename $(notdir $(wildcard spec/c/*.c)))
 spec_cxx := $(basename $(notdir $(wildcard spec/c/*.cpp)))
-spec_lua := $(filter lua_% stress_lua_%,$(spec_c))
+ifneq ($(VARIANT),cxx) # those embed a Lua that was built as C++
+spec_cxx := $(filter-out lua_%,$(spec_cxx))
+endif
+spec_lua := $(filter lua_% stress_lua_%,$(spec_c) $(spec_cxx))
 spec_oom := $(filter nomem oom% lua_oom%,$(spec_c))
 spec_stress := $(filter stress_%,$(spec_c))
 programs := $(spec_c) $(spec_cxx)
@@ -290,6 +293,7 @@ test-variants:
 	  RUN="$(filter $(without_threads),$(near_signals))" \
 	  SPECS="$(filter $(specs_small_build),$(SPECS))"
 	$(step) cxx/build 300 $(MAKE) $(jobs) VARIANT=cxx lib module
+	@+$(MAKE) -k run VARIANT=cxx SUITE=cxx/ RUN=lua_cxx
 
 test-packages: all $(amalgamation)
 	$(step) rock $(LIMIT) sh .ci/check_rock.sh

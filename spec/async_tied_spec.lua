@@ -84,11 +84,9 @@ describe("a task with a token", function()
     check_cancelled(task, "earlier")
   end)
 
-  it("never runs when another state cancels before the step", function()
+  it("never runs when the cancellation is queued before the step", function()
     local task = spawn(calls.note)
-    helper.thread(function(handle)
-      require "desist".from_handle(handle):cancel "there"
-    end, source:handle()):join()
+    source:cancel_async "there"
     loop:step(0)
     assert.equal(0, calls.n)
     check_cancelled(task, "there")
@@ -97,9 +95,7 @@ describe("a task with a token", function()
   it("has not failed by its token's error, noticed before the dispatch",
   function()
     local task = spawn(function()
-      helper.thread(function(handle)
-        require "desist".from_handle(handle):cancel "there"
-      end, source:handle()):join()
+      source:cancel_async "there"
       token:throw_if_cancelled()
     end)
     loop:step(0)
@@ -325,6 +321,14 @@ describe("a task with a token", function()
     assert.is_true(helper.kilobytes() - before < 60)
     source:cancel()
     assert.equal(0, calls.n)
+  end)
+
+  it("has no callback on its token once its loop is closed", function()
+    local task = spawn(async.sleep, 60)
+    loop:close()
+    source:cancel_async()
+    assert.equal(0, desist.dispatch())
+    assert.equal("cancelled", task:status())
   end)
 
   it("is collected with a loop that is dropped", function()

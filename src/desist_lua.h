@@ -10,14 +10,16 @@
 ** Coroutines. L is the running coroutine. Callbacks run on the L of the call
 ** that runs them.
 **
-** The module. All functions but the luaopen ones want it open in the state,
-** else they raise "desist is not open in this state"; desist_lua_to_token and
-** its like then find no token.
+** The module. All functions but the luaopen ones want it open in the state.
+** Where it is not, those that may raise do so, "desist is not open in this
+** state", the protected ones give that error, and those that never raise find
+** nothing and do nothing. What lua_close finalizes after desist may get the
+** error "the state is being closed".
 **
-** Errors. "Raises": a Lua error, as lua_error does; call it from protected
-** code. "Protected": returns LUA_OK or an error's status, as lua_pcall does,
-** with the error on top of the stack. Every function may raise "not enough
-** memory", unless it is protected or says that it never raises.
+** Errors. "Raises": a Lua error, as lua_error does, of memory at least; call
+** it from protected code. "Protected": returns LUA_OK or an error's status, as
+** lua_pcall does, with the error on top of the stack. "Never raises": also
+** where memory is wanting.
 **
 ** Stack. Functions make room for themselves, and leave the stack as it was but
 ** for what they say. Indices are as in Lua; `arg` is an argument's.
@@ -27,8 +29,9 @@
 ** Memory. Userdata and tables come from the state's own allocator, what the
 ** core makes from desist_set_allocator's.
 **
-** Lua built as C++. Errors are exceptions then; compile desist as C++ too
-** (DESIST as amalgamation: one file), so that they pass through it.
+** Lua built as C++. Its errors are exceptions. Compile desist as C++ too, so
+** that they pass through it and destructors run. In a C++ program whose Lua is
+** built as C, include lua.hpp before this header.
 */
 #ifndef DESIST_LUA_H
 #define DESIST_LUA_H
@@ -65,17 +68,24 @@ DESIST_API int luaopen_desist_core(lua_State *L);
 ** Pushes this state's object for a source or a token: the same one as long as
 ** it lives. It takes a reference of its own, which the collector gives back;
 ** the caller keeps his. A pushed source can be cancelled by scripts, and its
-** collection does not close what the caller still holds. NULL source: nil.
-** Raises.
+** collection does not close what the caller still holds.
+**
+** Callbacks that scripts register on it are kept, with all they refer to, as
+** long as anybody but this state can cancel the source; then they are garbage
+** like any others. (What the last release of a source drops is let go of by the
+** state's next dispatch.)
+**
+** NULL source: nil. Raises.
 */
 DESIST_API void desist_lua_push_source(lua_State *L, desist_source *source);
 DESIST_API void desist_lua_push_token(lua_State *L, desist_token *token);
 
 /*
 ** What the value at an index is, borrowed from it: retain it to keep it
-** longer. NULL: something else; for a token also desist.none, which
-** desist_lua_is_token tells apart. A source is not taken for its token. Never
-** raise.
+** longer. NULL: something else, or no value; for a token also desist.none,
+** which desist_lua_is_token tells apart. A source is not taken for its token.
+** Never raise. (Should memory be wanting in the first such call for an object,
+** pushing it may give another one.)
 */
 DESIST_API desist_source *desist_lua_to_source(lua_State *L, int index);
 DESIST_API desist_token *desist_lua_to_token(lua_State *L, int index);
@@ -91,8 +101,9 @@ DESIST_API desist_token *desist_lua_opt_token(lua_State *L, int arg);
 
 /*
 ** The value at an index as a reason with one reference, kind CANCELLED, for
-** desist_source_cancel: nil, booleans, numbers and strings are themselves in
-** every state; of anything else its tostring text is kept. Raises.
+** desist_source_cancel. Booleans, numbers and strings are themselves in every
+** state; of anything else its tostring text is kept. Nil or no value: NULL,
+** which stands for the default there. Raises.
 */
 DESIST_API desist_reason *desist_lua_to_reason(lua_State *L, int index);
 
@@ -102,8 +113,8 @@ DESIST_API void desist_lua_push_reason(lua_State *L, desist_token *token);
 /* Pushes what token:error() gives: nil while it is live. Raises. */
 DESIST_API void desist_lua_push_error(lua_State *L, desist_token *token);
 
-/* For C functions that take long: raises the token's error if it is cancelled,
-** else does nothing. */
+/* For C functions that take long: raises the token's error if it is cancelled;
+** else it costs one atomic load and does nothing. */
 DESIST_API void desist_lua_throw_if_cancelled(lua_State *L,
                                               desist_token *token);
 
@@ -116,29 +127,46 @@ DESIST_API bool desist_lua_is_cancelled(lua_State *L, int index,
 
 /*
 ** Runs the callbacks that are queued now for the state, and returns how many
-** ran. Errors of theirs go to the state's handler (desist.on_error). Protected
-** but for its result: never raises, what does not run for want of memory stays
-** queued. Cheap when nothing is queued: call it once a frame.
+** ran. Errors of theirs go to the state's handler (desist.on_error). Never
+** raises; what does not run for want of memory stays queued. Cheap when nothing
+** is queued: call it once a frame.
 */
 DESIST_API size_t desist_lua_dispatch(lua_State *L);
 
 /*
-** `function(data)` will be called when the state's queue stops being empty,
-** from whatever thread filled it (the deadline service's too), with no lock
-** held: to post an event to the state's event loop, say, which then calls
-** desist_lua_dispatch. It must be short and must not call Lua. If callbacks
-** are queued already it is called before this returns. NULL: no more calls;
-** when this returns, none is running on another thread either (the end of the
-** state does the same). One function at a time. Never raises.
+** `function(data)` will be called each time the state's queue stops being
+** empty, from whatever thread filled it (the deadline service's or the state's
+** own, too), with no lock held: to post an event to the state's event loop,
+** say, which then calls desist_lua_dispatch. It is also called for what is
+** queued while a dispatch is under way, and for what one leaves; so who
+** dispatches once after each call misses nothing. It must be short and must not
+** call Lua. Calls do not overlap: what would be one during a call, of any
+** thread, becomes one more after it.
+**
+** A state has one function; this replaces it. If callbacks are queued already,
+** the new one is called before this returns. NULL: no more calls. When this
+** returns, the old one is running on no other thread, so its data may go: hold
+** no lock here that the function takes. The end of the state does the same.
+** The function itself may remove itself, where it is called on the state's
+** thread. In a child of fork it stays; what the parent was told of may have got
+** lost, so dispatch there once. Never raises.
 */
 typedef void (*desist_lua_wakeup)(void *data);
 DESIST_API void desist_lua_on_wakeup(lua_State *L, desist_lua_wakeup function,
                                      void *data);
 
 /*
+** A descriptor for poll, epoll and select: readable while callbacks are queued;
+** desist.wakeup_fd in Lua. Made by the first call, the same at every call; the
+** library's, until the state is closed. Or a negative errno: -EINVAL where
+** desist is not open. Never raises.
+*/
+DESIST_API int desist_lua_wakeup_fd(lua_State *L);
+
+/*
 ** Which coroutine is the state's main thread. Lua 5.2 and later know, and
-** this changes nothing; a host of 5.1 that loads desist from inside a
-** coroutine says so before it uses anything else. Never raises.
+** this changes nothing; a host of 5.1 that opens desist inside a coroutine
+** says so after that, before anything else. Never raises.
 */
 DESIST_API void desist_lua_set_main(lua_State *L, lua_State *main);
 
@@ -175,8 +203,9 @@ DESIST_API desist_lua_interrupts desist_lua_can_interrupt(void);
 
 /*
 ** Task loops that the host drives, async.loop in Lua. A loop is a Lua value:
-** keep it by luaL_ref or in a table. `loop` is its index. All but the last two
-** are protected.
+** keep it by luaL_ref or in a table. `loop` is its index; what is no such loop
+** is an error. All but the last two are protected. The first call loads
+** desist.async by the global `require`.
 */
 
 /* Pushes a new loop. Its clock begins at `start` seconds; the name may be
@@ -188,7 +217,8 @@ DESIST_API int desist_lua_loop_create(lua_State *L, const char *name,
 ** A task: the function and its arguments are on top of the stack, as for
 ** lua_call, and are taken; the task is pushed. It starts in the next step. The
 ** name may be NULL. Cancelling the token cancels the task, which is how a
-** script is tied to its entity: one that has not started then never runs.
+** script is tied to its entity; where that comes before the step in which it
+** would start, it never runs. An error: nothing was started.
 */
 DESIST_API int desist_lua_loop_spawn(lua_State *L, int loop, int arguments,
                                      const char *name, desist_token *token);
@@ -198,16 +228,19 @@ DESIST_API int desist_lua_loop_spawn(lua_State *L, int loop, int arguments,
 ** budget, in seconds of real time (infinity: none), tasks that overrun it are
 ** set aside in the middle of their Lua code and go on in the next step.
 ** Errors of tasks are not the step's: they go to desist.on_error unless
-** somebody joins them.
+** somebody joins them. It dispatches first, as desist_lua_dispatch does.
 */
 DESIST_API int desist_lua_loop_step(lua_State *L, int loop, double seconds,
                                     double budget);
 
-/* Cancels all tasks. The reason may be NULL: the default one. */
+/* Cancels all tasks; scripts see the reason's value, or its text. NULL: the
+** default one. They end in the next step. Errors of callbacks on their tokens
+** are this one's, when all is done. */
 DESIST_API int desist_lua_loop_cancel(lua_State *L, int loop,
                                       desist_reason *reason);
 
-/* Ends live tasks by coroutine.close, and the loop with them. */
+/* Ends live tasks by coroutine.close, and the loop with them: then it can only
+** be asked, and closed again. */
 DESIST_API int desist_lua_loop_close(lua_State *L, int loop);
 
 /* Whether no task is alive. Something else than a loop: true. Never raises. */

@@ -3,6 +3,8 @@
 */
 #include "lua_binding.h"
 
+#include <errno.h>
+
 typedef struct dispatching {
   host *owner;
   size_t ran;
@@ -36,6 +38,12 @@ void desist_lua_on_wakeup(lua_State *L, desist_lua_wakeup function,
   host *owner = desist__host_in(L);
   if (owner != NULL && owner->inbox != NULL)
     desist__inbox_on_wakeup(owner->inbox, function, data);
+}
+
+int desist_lua_wakeup_fd(lua_State *L) {
+  host *owner = desist__host_in(L);
+  if (owner == NULL || owner->inbox == NULL) return -EINVAL;
+  return desist__inbox_fd(owner->inbox);
 }
 
 void desist_lua_set_main(lua_State *L, lua_State *main) {

@@ -147,13 +147,13 @@ static void *fill_and_empty(void *unused) {
 static void use_inbox(void) {
   desist_source *source = desist_source_create();
   desist__watch watch;
-  size_t before = desist__inbox_count(inbox);
+  size_t before = desist__inbox_begin(inbox);
   watch.inbox = inbox;
   CHECK(before <= 2);
   CHECK_INT(desist__watch_add(desist_source_token(source), &watch),
             DESIST__WATCHING);
   CHECK(desist_source_cancel(source, NULL));
-  CHECK_INT(desist__inbox_count(inbox), before + 1);
+  CHECK_INT(desist__inbox_begin(inbox), before + 1);
   while (before-- > 0) desist__inbox_take(inbox, desist__inbox_first(inbox));
   CHECK(desist__inbox_first(inbox) == &watch);
   CHECK(desist__watch_remove(&watch));

@@ -274,7 +274,7 @@ TEST(a_source_that_c_only_looks_at_is_collected_with_its_callbacks) {
   end();
 }
 
-/* --- Taking -------------------------------------------------------------- */
+/* --- Taking ------------------------------------------------------------- */
 
 TEST(a_script_s_source_and_token_are_found) {
   desist_source *source;
@@ -292,6 +292,17 @@ TEST(a_script_s_source_and_token_are_found) {
   CHECK(lua_rawequal(L, -1, 1));
   desist_lua_push_token(L, token);
   CHECK(lua_rawequal(L, -1, 2));
+  lua_settop(L, 0);
+  end();
+}
+
+TEST(a_token_alone_is_found_again) {
+  desist_token *token;
+  begin();
+  CHECK(lua_do(L, "source = desist.source() return source:token()", 1));
+  token = desist_lua_to_token(L, 1);
+  desist_lua_push_token(L, token);
+  CHECK(lua_rawequal(L, 1, 2));
   lua_settop(L, 0);
   end();
 }
@@ -365,7 +376,7 @@ TEST(arguments_are_checked) {
   end();
 }
 
-/* --- Reasons and errors --------------------------------------------------- */
+/* --- Reasons and errors ------------------------------------------------- */
 
 static int cancel_with(lua_State *state) {
   desist_source *source = desist_lua_check_source(state, 1);
@@ -475,7 +486,138 @@ TEST(a_c_function_stops_by_the_token_s_error) {
   end();
 }
 
-/* --- The module is not open ---------------------------------------------- */
+/* --- Opening ------------------------------------------------------------ */
+
+TEST(all_of_it_is_inside_the_library) {
+  L = lua_newstate(memory_allocate, &memory);
+  luaL_openlibs(L);
+  CHECK(lua_do(L,
+               "package.path, package.cpath, package.loadlib = '', '', nil\n"
+               "package.searchers = { package.searchers[1] }",
+               0));
+  luaL_requiref(L, "desist", luaopen_desist, 0);
+  lua_pop(L, 1);
+  CHECK(lua_do(L,
+               "local async = require 'desist.async'\n"
+               "local queue = require 'desist.sync'.queue()\n"
+               "assert(package.preload['desist.loop.prosody'])\n"
+               "assert(package.preload['desist.loop.luv'])\n"
+               "assert(async.run(async.sleep, 0) == nil)\n"
+               "assert(queue:size() == 0)",
+               0));
+  end();
+}
+
+TEST(few_libraries_are_enough) {
+  static const struct {
+    const char *name;
+    lua_CFunction open;
+  } needed[] = {
+    { "_G", luaopen_base },
+    { "package", luaopen_package },
+    { "coroutine", luaopen_coroutine },
+    { "table", luaopen_table },
+    { "string", luaopen_string },
+    { "math", luaopen_math },
+  };
+  size_t i;
+  L = lua_newstate(memory_allocate, &memory);
+  for (i = 0; i < COUNT(needed); i++) {
+    luaL_requiref(L, needed[i].name, needed[i].open, 1);
+    lua_pop(L, 1);
+  }
+  luaL_requiref(L, "desist", luaopen_desist, 0);
+  lua_pop(L, 1);
+  CHECK(lua_do(L,
+               "local async, sync = require 'desist.async', 'desist.sync'\n"
+               "local task\n"
+               "local ok, err = pcall(async.run, function()\n"
+               "  task = async.spawn(error, 'oh', 0)\n"
+               "  async.sleep(60)\n"
+               "end)\n"
+               "assert(not ok and err == 'oh', err)\n"
+               "assert(task:traceback():find '^stack traceback')",
+               0));
+  end();
+}
+
+TEST(the_package_library_comes_before) {
+  L = lua_newstate(memory_allocate, &memory);
+  lua_pushcfunction(L, luaopen_desist);
+  CHECK_INT(lua_pcall(L, 0, 1, 0), LUA_ERRRUN);
+  CHECK_TEXT(lua_tostring(L, -1), "open the package library before desist");
+  lua_pop(L, 1);
+  end();
+}
+
+/* --- Allocators --------------------------------------------------------- */
+
+static struct { long blocks, calls; } of_state;
+
+/* Sizes are told right, or there is nothing left in the end. */
+static void *count_of_state(void *data, void *block, size_t old_size,
+                            size_t size) {
+  void *made;
+  CHECK(data == &of_state);
+  (void)old_size; /* of a new block: a type */
+  of_state.calls++;
+  if (size == 0) {
+    if (block != NULL) of_state.blocks--;
+    free(block);
+    return NULL;
+  }
+  made = realloc(block, size);
+  if (block == NULL && made != NULL) of_state.blocks++;
+  return made;
+}
+
+static const char live_fully[] =
+    "local desist = require 'desist'\n"
+    "local async = require 'desist.async'\n"
+    "local kept = {}\n"
+    "for i = 1, 100 do\n"
+    "  local s = desist.source { name = 'source ' .. i }\n"
+    "  local link = desist.linked(s:token(), desist.after(1000):token())\n"
+    "  link:token():register(function() return s, link end)\n"
+    "  kept[i], kept[-i] = link:token():handle(), link\n"
+    "  s:token():fd()\n"
+    "  if i % 2 == 0 then s:cancel { 'object' } link:token():error() end\n"
+    "  if i % 10 == 0 then s:cancel_after(100) end\n"
+    "end\n"
+    "pcall(async.run, function()\n"
+    "  async.scope({ timeout = 0.001 }, function(scope)\n"
+    "    for i = 1, 10 do scope:spawn(async.sleep, 60) end\n"
+    "  end)\n"
+    "  error(kept)\n"
+    "end)\n"
+    "_G.kept = kept";
+
+TEST(state_and_core_have_allocators_of_their_own) {
+  desist_source *source = desist_source_create();
+  long calls;
+  L = lua_newstate(count_of_state, &of_state);
+  luaL_openlibs(L);
+  luaL_requiref(L, "desist", luaopen_desist, 0);
+  lua_setglobal(L, "desist");
+  calls = MEMORY_GET(calls);
+  CHECK(lua_do(L, "for i = 1, 100 do _G[i] = { i } end", 0));
+  CHECK_INT(MEMORY_GET(calls), calls);
+  CHECK(lua_do(L, "held = desist.source()", 0));
+  CHECK(MEMORY_GET(calls) > calls);
+  give_source("given", source);
+  CHECK(lua_do(L, live_fully, 0));
+  calls = of_state.calls;
+  CHECK(desist_source_cancel(source, NULL));
+  CHECK_INT(of_state.calls, calls);
+  CHECK(MEMORY_GET(live) > 100);
+  lua_close(L);
+  CHECK_INT(of_state.blocks, 0);
+  CHECK_LIVE(1); /* the host's source */
+  desist_source_release(source);
+  CHECK_LIVE(0);
+}
+
+/* --- The module is not open --------------------------------------------- */
 
 static int call_closed(lua_State *state) {
   switch ((int)lua_tointeger(state, 1)) {
@@ -515,6 +657,7 @@ TEST(in_a_state_where_it_is_not_open_functions_raise_or_find_nothing) {
   CHECK_INT(desist_lua_dispatch(L), 0);
   desist_lua_on_wakeup(L, wake, &woken);
   desist_lua_set_main(L, L);
+  CHECK_INT(desist_lua_wakeup_fd(L), -EINVAL);
   CHECK(!desist_lua_is_cancelled(L, 1, NULL));
   CHECK(desist_lua_to_token(L, 1) == NULL);
   CHECK_INT(woken, 0);

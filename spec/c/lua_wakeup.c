@@ -176,7 +176,7 @@ TEST(calls_do_not_overlap) {
   lua_close(of_self);
 }
 
-/* --- Other threads -------------------------------------------------------- */
+/* --- Other threads ------------------------------------------------------ */
 
 enum { CANCELLERS = 4, EACH = 50 };
 
@@ -327,13 +327,15 @@ TEST(it_is_removed_while_others_cancel) {
   race_repeat(3, prepare_race, run_race, look_at_race, NULL);
 }
 
-/* --- Fork ----------------------------------------------------------------- */
+/* --- Fork --------------------------------------------------------------- */
 
 static lua_State *forked;
 static atomic_int *forked_woken;
 
 static void use_in_child(void) {
-  fire(watch(forked)); /* behind what is queued */
+  int before = atomic_load(forked_woken);
+  fire(watch(forked)); /* behind what the parent was told of */
+  CHECK_INT(atomic_load(forked_woken), before + 1);
   CHECK_INT(desist_lua_dispatch(forked), 2);
   atomic_store(forked_woken, 0);
   desist_lua_on_wakeup(forked, note, forked_woken);
@@ -356,9 +358,8 @@ TEST(a_child_of_fork_is_woken) {
 TEST(a_child_of_fork_waits_for_no_lost_thread) {
   lua_State *L = open_state();
   pthread_t thread = begin_slow_call(L);
-  atomic_int woken = 0;
   forked = L;
-  forked_woken = &woken;
+  forked_woken = &slow.began;
   if (CHECK_FORKS_ANYTIME) end_child(start_child(use_in_child));
   thread_join(thread);
   CHECK_INT(desist_lua_dispatch(L), 1);

@@ -198,18 +198,17 @@ end
 --- What was set aside comes last, but not for ever: where the last step had no
 -- time for it, it comes first.
 local function turn(self, target)
-  local aside = self.aside
+  local aside = self.aside and #self.aside or 0
   self.before, self.rounds = here.task, self.real and ROUNDS or huge
   dispatch()
-  if aside then self.aside = false end
-  if aside and self.overdue then
+  if self.overdue then
     run_aside(self, aside)
-    aside, self.overdue = nil, false
+    aside, self.overdue = 0, false
   end
   if self.put_off_count > 0 then take_put_off(self) end
   run_ready(self)
   run_due(self, target)
-  if aside then self.overdue = not run_aside(self, aside) end
+  if aside > 0 then self.overdue = not run_aside(self, aside) end
   if self.unjoined[1] then report_unjoined(self) end
 end
 
@@ -227,7 +226,7 @@ function Loop:_turn(target)
   if self.turning then error("a step of a loop inside itself", 2) end
   self.turning, self.resting = true, false
   local ok, err = pcall(turn, self, target)
-  if not ok then work.recover(self, err) end
+  if not ok then pcall(work.recover, self, err) end -- memory may be wanting
   self.turning, self.before = false, false
   if self.on_rest then
     self.resting = true

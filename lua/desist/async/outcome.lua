@@ -16,7 +16,9 @@ local inside = require "desist"._inside
 local cancel, error_of = block_module.cancel, block_module.error_of
 local owner_of = block_module.owner_of
 local unpack = table.unpack or unpack
-local traceback = debug.traceback
+local traceback = debug and debug.traceback or function()
+  return "stack traceback: not available" -- a host may leave debug out
+end
 
 local HEARD = 16 -- how many a task remembers
 

@@ -308,16 +308,14 @@ function Task:__tostring()
   return ("desist.%s: %s"):format(describe(self), self:status())
 end
 
---- Ties it to an outside token. Should there be no memory for that, it does not
--- run at all.
-local function tie(task, token)
-  local ok, err = pcall(follow, task, token)
-  if ok then return end
-  cancel_quietly(task, "cancelled", err)
-  error(err, 0)
-end
-
 local spawn_options = { name = "string", token = "token" }
+
+local function nothing() end
+
+local function furnish(task, options)
+  task.name = options.name
+  if options.token then follow(task, options.token) end
+end
 
 --- spawn([options,] fn, ...)
 local function spawn_named(block, background, fn, ...)
@@ -330,8 +328,11 @@ local function spawn_named(block, background, fn, ...)
   arguments.check_options(fn, 1, name, spawn_options)
   arguments.check_callable((...), 2, name)
   local task = spawn(block, background, ...)
-  task.name = fn.name
-  if fn.token then tie(task, fn.token) end
+  local ok, err = pcall(furnish, task, fn)
+  if not ok then -- no memory: then it must not run as another one
+    task.wait = nothing
+    error(err, 0)
+  end
   return task
 end
 

@@ -205,22 +205,25 @@ local function run_ready(loop)
   end
 end
 
---- Those of earlier steps go on, one after the other, until this step's budget
--- is over too; those that had no turn go first the next time.
-local function run_aside(loop, list)
-  local at = 1
-  while list[at] and loop.rounds > 0 do
-    ready(list[at])
+--- The first `count` of those set aside go on, one after the other, until this
+-- step's budget is over too. Whether there was time for any.
+local function run_aside(loop, count)
+  local list = loop.aside
+  for i = 1, count do
+    if loop.rounds == 0 then return i > 1 end
+    ready(list[1])
+    table.remove(list, 1)
     run_ready(loop)
-    at = at + 1
   end
-  local late = {}
-  for i = at, #list do late[#late + 1] = list[i] end
-  for i = 1, loop.aside and #loop.aside or 0 do
-    late[#late + 1] = loop.aside[i]
-  end
-  loop.aside = late[1] and late or false
-  return at > 1
+  if list[1] == nil then loop.aside = false end
+  return true
+end
+
+--- The task taken last goes back to its place, which takes no memory.
+local function put_back(loop, task)
+  local at = loop.at
+  if at == 0 then return ready(task) end
+  loop.queue[at], loop.at = task, at - 1
 end
 
 --- A turn was broken off by an error, which is not a task's: there were too
@@ -229,9 +232,9 @@ end
 local function recover(loop, err)
   local task, starting = here.task, loop.starting
   here.task, loop.worker, loop.starting = loop.before, nil, false
-  if starting then return ready(starting) end
+  if starting then return put_back(loop, starting) end
   if not task or task == loop.before or not task.co or task.wait then return end
-  if status(task.co) == "suspended" then return ready(task) end
+  if status(task.co) == "suspended" then return put_back(loop, task) end
   here.task = task
   return finish(false, err)
 end
