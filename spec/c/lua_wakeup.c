@@ -240,7 +240,10 @@ TEST(none_is_lost) {
 }
 
 /* A wakeup that is slow. */
-static struct { atomic_int began, ended; } slow;
+static struct {
+  desist_source *source; /* here, so that a child of fork has lost nothing */
+  atomic_int began, ended;
+} slow;
 
 static void take_long(void *data) {
   (void)data;
@@ -250,8 +253,8 @@ static void take_long(void *data) {
 }
 
 static void *fire_slowly(void *data) {
-  fire((desist_source *)data);
-  return NULL;
+  fire(slow.source);
+  return data;
 }
 
 static pthread_t begin_slow_call(lua_State *L) {
@@ -259,7 +262,8 @@ static pthread_t begin_slow_call(lua_State *L) {
   atomic_store(&slow.began, 0);
   atomic_store(&slow.ended, 0);
   desist_lua_on_wakeup(L, take_long, NULL);
-  thread = thread_start(fire_slowly, watch(L));
+  slow.source = watch(L);
+  thread = thread_start(fire_slowly, NULL);
   CHECK_SOON(atomic_load(&slow.began) == 1);
   return thread;
 }
