@@ -97,7 +97,7 @@ TEST(states_come_and_go_on_several_threads) {
   for (i = 0; i < 4; i++) thread_join(threads[i]);
 }
 
-/* --- Signals: from here on the module stays mapped, see below ------------- */
+/* --- Signals: from here on the module stays mapped, see below ----------- */
 
 TEST(signals_and_descriptors_go_with_the_state) {
   int i;

@@ -15,7 +15,7 @@
 
 enum { CANCELLERS = 2, STATES = 3, ROOM = 4096 };
 
-/* --- What is to be cancelled --------------------------------------------- */
+/* --- What is to be cancelled -------------------------------------------- */
 
 struct item {
   desist_source *source; /* a reference */
@@ -82,7 +82,7 @@ static void *cancel_what_comes(void *data) {
   return NULL;
 }
 
-/* --- States --------------------------------------------------------------- */
+/* --- States ------------------------------------------------------------- */
 
 /* ran(callbacks): when a state has had them all */
 static int script_ran(lua_State *L) {

@@ -19,7 +19,7 @@
 
 enum { THREADS = 3, STATES = 6, BOARD = 24, WATCHED = 16 };
 
-/* --- Memory --------------------------------------------------------------- */
+/* --- Memory ------------------------------------------------------------- */
 
 /* Relaxed: counting must not order the threads, which would hide races. */
 struct account {
@@ -50,7 +50,7 @@ __attribute__((constructor)) static void count_core(void) {
   desist_set_allocator(count_memory, &of_core);
 }
 
-/* --- What states and host share -------------------------------------------- */
+/* --- What states and host share ----------------------------------------- */
 
 /* A loose source may be closed or reset by whoever finds it. */
 struct post {
@@ -91,7 +91,7 @@ static int script_get(lua_State *L) {
   return 2;
 }
 
-/* --- The programs ----------------------------------------------------------- */
+/* --- The programs ------------------------------------------------------- */
 
 static const char prelude[] =
     "desist, async = require 'desist', require 'desist.async'\n"
@@ -271,7 +271,7 @@ static const char acting[] =
     "  check(loop:is_idle(), 'tasks are left')\n"
     "end\n";
 
-/* --- States ------------------------------------------------------------------ */
+/* --- States ------------------------------------------------------------- */
 
 static uint64_t seed;
 static atomic_uint lives;
@@ -350,7 +350,7 @@ static void *run_states(void *data) {
   return NULL;
 }
 
-/* --- The host ----------------------------------------------------------------- */
+/* --- The host ----------------------------------------------------------- */
 
 struct watched {
   desist_token *token; /* a reference */
@@ -436,7 +436,7 @@ static void *be_the_host(void *data) {
   return NULL;
 }
 
-/* ------------------------------------------------------------------------------ */
+/* ------------------------------------------------------------------------ */
 
 static void choose_seed(void) {
   const char *text = getenv("DESIST_SEED");
