@@ -174,34 +174,34 @@ static const char by_run[] =
     "      async.await(function(resume) wake = resume end)\n"
     "    end\n"
     "  end\n"
-    "  while time_is_left() do\n"
+    "  repeat\n"
     "    for _ = 1, math.random(100) do hand_out() end\n"
     "    until_few(math.random(3) == 1 and math.random(200) or 0)\n"
-    "  end\n"
+    "  until not time_is_left()\n"
     "  until_few(0)\n"
     "end)\n"
     "finish()\n";
 
 static const char by_dispatch[] =
     "local fd = desist.wakeup_fd()\n"
-    "while time_is_left() do\n"
+    "repeat\n"
     "  for _ = 1, math.random(100) do hand_out() end\n"
     "  while out > 0 do\n"
     "    poll(fd)\n"
     "    desist.dispatch(math.random(50))\n"
     "  end\n"
-    "end\n"
+    "until not time_is_left()\n"
     "finish()\n";
 
 /* A wait for a token whose cancel comes from a callback. */
 static const char by_wait[] =
     "local none_out\n"
     "function changed() if out == 0 then none_out:cancel() end end\n"
-    "while time_is_left() do\n"
+    "repeat\n"
     "  none_out = desist.source()\n"
     "  for _ = 1, math.random(100) do hand_out() end\n"
     "  assert(none_out:token():wait())\n"
-    "end\n"
+    "until not time_is_left()\n"
     "finish()\n";
 
 static void *live(void *data) {
