@@ -243,7 +243,8 @@ jobs = $(if $(filter -j%,$(MAKEFLAGS)),,-j2)
 
 setup = @sh .ci/setup.sh
 to_build := cc lua5.4 lua.h
-to_test := $(to_build) busted luv prosody luarocks pkg-config c++ clang cmake
+to_test := $(to_build) busted luv cqueues prosody luarocks pkg-config c++ \
+  clang cmake
 to_lint := luacheck luac5.1 clang-format cppcheck
 
 # --- demo, bench ------------------------------------------------------------
@@ -363,7 +364,7 @@ memcheck := valgrind --quiet --leak-check=full --show-leak-kinds=definite \
   --errors-for-leak-kinds=definite --keep-debuginfo=yes --error-exitcode=9
 
 valgrind:
-	$(setup) 'make valgrind' $(to_build) busted luv prosody valgrind
+	$(setup) 'make valgrind' $(to_build) busted luv cqueues prosody valgrind
 	$(call suite,valgrind)
 
 valgrind-steps: export CHECK_SLOWER = 20

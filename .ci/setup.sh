@@ -42,7 +42,7 @@ look_up() {
   glib) package=libglib2.0-dev reason='GCancellable, to compare with' ;;
   lua5.3) package=lua5.3 reason='runs lgi, to compare with' ;;
   lgi) package=lua-lgi reason='GCancellable in Lua, to compare with' ;;
-  cqueues) package=lua-cqueues reason='coroutines of cqueues, to compare with' ;;
+  cqueues) package=lua-cqueues reason='threads that run tests, and coroutines to compare with' ;;
   *) echo "setup.sh: unknown thing '$1'" >&2; exit 2 ;;
   esac
 }

@@ -67,7 +67,8 @@ struct host {
   int anchors;  /* token_box -> its token */
   int on_error; /* the handler; LUA_NOREF: the default one */
   int add_traceback; /* the message handler of lua_report.c */
-  const char *own; /* what names of our Lua chunks begin with; NULL: not known */
+  const char
+      *own; /* what names of our Lua chunks begin with; NULL: not known */
   size_t own_length;
   int metatables[8];
   int sentinel; /* the metatable of those of lua_shared.c */

@@ -38,7 +38,7 @@
 enum { QUIET, RAISED, STOPPING, DONE };
 
 enum {
-  MANY = 1000,              /* instructions between two looks without signals */
+  MANY = 1000, /* instructions between two looks without signals */
   TICK_NANOSECONDS = 2000000,
   LONG_NANOSECONDS = 500000 /* of computing in one C function */
 };
@@ -175,8 +175,7 @@ static void rest(desist__guards *guards, lua_State *L) {
 static lua_State *resumed_in(lua_State *L) {
   lua_Debug ar;
   lua_State *other;
-  if (!lua_getstack(L, 0, &ar) || !lua_getinfo(L, "S", &ar) ||
-      *ar.what != 'C')
+  if (!lua_getstack(L, 0, &ar) || !lua_getinfo(L, "S", &ar) || *ar.what != 'C')
     return NULL;
   other = lua_tothread(L, 1);
   return other != NULL ? other : lua_tothread(L, lua_upvalueindex(1));
@@ -468,15 +467,13 @@ void desist__guards_drop(desist__guards *guards, lua_State *co) {
 }
 
 void desist__guards_resumed(desist__guards *guards, lua_State *co,
-                            lua_State *from, desist__frame *top,
-                            bool yielded) {
+                            lua_State *from, desist__frame *top, bool yielded) {
   if (guards->top != top) {
     put_by(guards, top, yielded);
     if (top != NULL) set_timer(guards, desist_now());
   }
   disarm(guards, co);
-  if (guards->alert && from != NULL &&
-      find_due(guards, desist_now()) != NULL) {
+  if (guards->alert && from != NULL && find_due(guards, desist_now()) != NULL) {
     arm(guards, from, 1);
     guards->walked = NULL;
   }
@@ -494,8 +491,9 @@ static int64_t check_options(lua_State *L) {
       if (lua_type(L, -1) != LUA_TNUMBER || !(seconds >= 0))
         (void)luaL_argerror(
             L, 1,
-            lua_pushfstring(L, "option 'grace': 0 or more seconds expected, "
-                               "got %s",
+            lua_pushfstring(L,
+                            "option 'grace': 0 or more seconds expected, "
+                            "got %s",
                             luaL_tolstring(L, -1, NULL)));
       grace = desist__check_duration(L, -1);
     }

@@ -66,17 +66,17 @@ struct desist__guards {
   lua_State *running;       /* the coroutine that runs, as far as is known */
   desist__resumed *resumes; /* innermost */
   lua_State *walked;        /* running resumed it, in ways not tracked */
-  int64_t since;            /* processor time when walked (or running) was armed */
-  int64_t timer;            /* when the timer is due; 0: never */
+  int64_t since; /* processor time when walked (or running) was armed */
+  int64_t timer; /* when the timer is due; 0: never */
   desist__hook hooks[DESIST__HOOKS];
   int next_hook;
   bool by_signal;
   bool alert; /* some frame is cancelled or over */
   bool aside; /* what yields now is set aside */
   bool tracked;
-  int kept;           /* coroutines that have yielded inside of guards */
-  int boxes;          /* registry: coroutine -> its innermost guard, weakly */
-  int finalizer;      /* registry: the coroutine that runs finalizers */
+  int kept;      /* coroutines that have yielded inside of guards */
+  int boxes;     /* registry: coroutine -> its innermost guard, weakly */
+  int finalizer; /* registry: the coroutine that runs finalizers */
   lua_State *finalizing; /* that one, while it does */
 };
 

@@ -63,6 +63,7 @@ static bool install(void) {
   struct sigaction ours, now;
   bool done = true;
   if (sigaction(SIGNAL, NULL, &now) == 0 && is_ours(&now)) return true;
+  desist__stay_loaded();
   memset(&ours, 0, sizeof ours);
   ours.sa_sigaction = on_signal;
   ours.sa_flags = SA_SIGINFO | SA_RESTART;
