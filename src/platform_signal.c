@@ -168,8 +168,8 @@ static void on_signal(int number) {
   errno = error;
 }
 
-/* It is loaded already, so this finds it by its name alone. In a program that it
-** is part of there is nothing to find, and nothing to do. */
+/* It is loaded already, so this finds it by its name alone. In a program that
+** it is part of there is nothing to find, and nothing to do. */
 void desist__stay_loaded(void) {
   static bool done; /* atomic */
   Dl_info self;
