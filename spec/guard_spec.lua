@@ -431,9 +431,11 @@ describe("desist.guard", function()
       local token = live:token()
       helper.argument_error(1, "guard", "desist.token expected, got no value",
         function() desist.guard() end)
-      helper.argument_error(1, "guard", "desist.token expected, got desist.source",
+      helper.argument_error(1, "guard",
+        "desist.token expected, got desist.source",
         function() desist.guard(live, fn) end)
-      helper.argument_error(1, "guard", "'token': desist.token expected, got nil",
+      helper.argument_error(1, "guard",
+        "'token': desist.token expected, got nil",
         function() desist.guard({}, fn) end)
       helper.argument_error(2, "guard", "function expected, got nil",
         function() desist.guard(token, nil) end)
