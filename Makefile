@@ -257,7 +257,7 @@ demo:
 
 bench:
 	$(setup) 'make bench' $(to_build) c++ pkg-config glib lua5.3 lgi luv \
-	  cqueues
+	  cqueues 'valgrind?'
 	@$(MAKE) lib module
 	@sh bench/run.sh $(ARGS)
 

@@ -4,8 +4,8 @@
 -- from the top folder. DIR (default: build) has libraries and programs as the
 -- Makefile leaves them. `--markdown` prints Markdown; `--into FILE` prints
 -- text and puts Markdown between the two marks in FILE. `--only` leaves out
--- all but one program: core, threads (with latency), latency, memory, lua or
--- async.
+-- all but one program: core, threads (with latency), latency, memory, lua,
+-- guard or async.
 --
 -- The programs print fields separated by tabs: see bench.cpp, memory.cpp,
 -- bench_async.lua, latency.lua.
@@ -18,7 +18,7 @@ local END = "<!-- make bench: end -->"
 local TIE = 1.02
 
 local ONLY = { core = true, threads = true, latency = true, memory = true,
-  lua = true, async = true }
+  lua = true, guard = true, async = true }
 
 local lua = arg[-1] or "lua5.4"
 local failures = 0
@@ -144,6 +144,7 @@ local function run_all(options)
     run_if("lua", "lgi", "lgi", 'LUA_PATH="bench/?.lua;;" LUA_CPATH=";;" '
       .. "lua5.3 bench/bench_lgi.lua")
   end
+  run_if("guard", "guard", "guards", paths .. lua .. " bench/bench_guard.lua")
   run_if("async", "async", "tasks", paths .. lua .. " bench/bench_async.lua")
   return results
 end
@@ -296,6 +297,20 @@ local function tasks_table(printed)
   return result
 end
 
+local function guard_table(printed)
+  local result = { heading = "Lua 5.4: guards that do not fire",
+    notes = printed.notes, columns = { "operation", "how", "ns", "against",
+      "ns", "ratio", "at most", "reached" } }
+  for _, row in ipairs(printed.rows) do
+    local mine, peer = row[1], row[2]
+    table.insert(result, { row.title, mine.name,
+      nanoseconds(mine.nanoseconds), peer.name, nanoseconds(peer.nanoseconds),
+      number(peer.ratio, 3), number(peer.at_most, 2),
+      mark(peer.ratio, peer.at_most) })
+  end
+  return result
+end
+
 local function sleepers_table(printed)
   local result = { heading = "Lua 5.4: memory of a sleeping task",
     columns = { "one more", "bytes of Lua", "at most", "reached", "heap" },
@@ -365,7 +380,8 @@ end
 
 -- Numbers to the right, words to the left: a column is words if its title is.
 local words = { operation = true, against = true, reached = true,
-  ["one more"] = true, ["woken by"] = true, ["what wakes"] = true }
+  ["one more"] = true, ["woken by"] = true, ["what wakes"] = true,
+  how = true }
 
 local function text_of(content)
   local widths, lines = {}, { content.heading, "" }
@@ -456,6 +472,7 @@ add_table(results.latency, latency_table, results.latency)
 add_table(results.memory, memory_table, results.memory)
 add_table(results.lua, plain_table, results.lua)
 add_table(results.lua, lgi_table, results.lua, results.lgi)
+add_table(results.guard, guard_table, results.guard)
 add_table(results.async, tasks_table, results.async)
 add_table(results.async, sleepers_table, results.async)
 

@@ -35,20 +35,26 @@ static desist__mutex lock = DESIST__MUTEX_INIT;
 static struct sigaction before; /* under the lock, set before ours is there */
 static const char mark = 0;     /* our timers carry its address */
 
-static int this_thread(void) { return (int)syscall(SYS_gettid); }
+static __thread int number __attribute__((tls_model("initial-exec")));
+
+/* The system's number for it. */
+static int this_thread(void) {
+  if (number == 0) number = (int)syscall(SYS_gettid);
+  return number;
+}
 
 /* --- The handler --- */
 
-static void on_signal(int number, siginfo_t *info, void *context) {
+static void on_signal(int signal, siginfo_t *info, void *context) {
   int saved = errno;
   if (info->si_code == SI_TKILL ||
       (info->si_code == SI_TIMER && info->si_value.sival_ptr == &mark)) {
     desist__interrupt *at;
     for (at = entered; at != NULL; at = at->below) at->run(at);
   } else if ((before.sa_flags & SA_SIGINFO) != 0) {
-    before.sa_sigaction(number, info, context);
+    before.sa_sigaction(signal, info, context);
   } else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
-    before.sa_handler(number);
+    before.sa_handler(signal);
   }
   errno = saved;
 }
@@ -170,6 +176,7 @@ void desist__interrupt_end(desist__interrupt *self) { drop_timer(self); }
 /* In the child: the thread that forked has another number, and no timers. */
 void desist__interrupts_after_fork(void) {
   desist__interrupt *at;
+  number = 0;
   for (at = entered; at != NULL; at = at->below) {
     bool ticking = at->ticking;
     desist__store(&at->thread, this_thread());
