@@ -300,6 +300,18 @@ describe("a step with a budget", function()
     assert.equal("gone", err.reason)
   end)
 
+  it("takes no more memory each time a guard is set aside", function()
+    local source = desist.source()
+    loop:spawn(function() desist.guard(source:token(), forever) end)
+    local function step(times)
+      for _ = 1, times do loop:step(0, { budget = 0 }) end
+      helper.full_gc()
+      return collectgarbage "count"
+    end
+    local before = step(100)
+    assert.is_true(step(helper.many(3000)) - before < 5)
+  end)
+
   it("ends when the cancelling task overruns it too", function()
     local tasks = {}
     for i = 1, 5 do

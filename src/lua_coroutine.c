@@ -32,7 +32,8 @@ int desist__resume(host *owner, lua_State *co, lua_State *from, int arguments,
   here.co = co;
   here.from = from;
   here.task = task;
-  if (top != NULL || guards->kept > 0) desist__guards_resuming(guards, co);
+  if (top != NULL || guards->kept > 0)
+    desist__guards_resuming(guards, co, from);
   desist__store_release(&guards->running, co);
   guards->resumes = &here;
   status = lua_resume(co, from, arguments, results);
@@ -135,8 +136,8 @@ static int close_coroutine(host *owner, lua_State *L, lua_State *co) {
   desist__frame *top = guards->top;
   lua_State *before = guards->running;
   int status;
-  if (top != NULL) desist__guards_resuming(guards, co);
-  desist__guards_drop(guards, co);
+  if (top != NULL) desist__guards_resuming(guards, co, L);
+  desist__guards_drop(guards, co, L);
   desist__store_release(&guards->running, co);
 #  if LUA_VERSION_RELEASE_NUM >= 50406
   status = lua_closethread(co, L);
@@ -234,7 +235,7 @@ static int finalize(lua_State *L, host *owner, lua_State *co) {
   lua_pushvalue(L, lua_upvalueindex(2));
   lua_pushvalue(L, 1);
   lua_xmove(L, co, 2);
-  desist__guards_resuming(guards, co);
+  desist__guards_resuming(guards, co, L);
   guards->finalizing = co;
   desist__store_release(&guards->running, co);
   status = lua_pcall(co, 1, 0, 0);
