@@ -5,8 +5,10 @@
 ** what is set aside, so that a task is set aside with the coroutines it is in.
 **
 ** setmetatable: Lua calls finalizers with hooks off, so an endless one could
-** not be stopped. A `__gc` that is a Lua function is wrapped: inside a guard
-** the collector's call of it runs on a coroutine of ours, which has its hooks.
+** not be stopped; and likewise what a coroutine that died of an error raised by
+** a hook has left to close. A `__gc` or `__close` that is a Lua function is
+** wrapped: inside a guard such a call of it runs on a coroutine of ours, which
+** has its hooks.
 */
 #include "lua_binding.h"
 
@@ -134,10 +136,11 @@ int desist__resume_task(lua_State *L) {
 static int close_coroutine(host *owner, lua_State *L, lua_State *co) {
   desist__guards *guards = &owner->guards;
   desist__frame *top = guards->top;
-  lua_State *before = guards->running;
-  int status;
+  lua_State *before = guards->running, *hookless = guards->hookless;
+  int status = lua_status(co);
   if (top != NULL) desist__guards_resuming(guards, co, L);
   desist__guards_drop(guards, co, L);
+  if (status != LUA_OK && status != LUA_YIELD) guards->hookless = co;
   desist__store_release(&guards->running, co);
 #  if LUA_VERSION_RELEASE_NUM >= 50406
   status = lua_closethread(co, L);
@@ -145,6 +148,7 @@ static int close_coroutine(host *owner, lua_State *L, lua_State *co) {
   status = lua_resetthread(co);
 #  endif
   desist__store_release(&guards->running, before);
+  guards->hookless = hookless;
   if (top != NULL) desist__guards_resumed(guards, co, L, top, false);
   return status;
 }
@@ -219,28 +223,38 @@ static bool is_collecting(lua_State *L) {
          strcmp(ar.namewhat, "metamethod") == 0;
 }
 
-static int end_finalizer(lua_State *L, int status, lua_KContext context) {
+static int end_call(lua_State *L, int status, lua_KContext context) {
   (void)status;
   (void)context;
   return lua_gettop(L);
 }
 
-/* On the coroutine for that. */
-static int finalize(lua_State *L, host *owner, lua_State *co) {
+/* Calls the function that is upvalue 2 where it stands, with all arguments. */
+static int call_here(lua_State *L) {
+  lua_pushvalue(L, lua_upvalueindex(2));
+  lua_insert(L, 1);
+  lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, end_call);
+  return lua_gettop(L);
+}
+
+/* The same on `co`, with those that are on top, and without results. */
+static int call_on(lua_State *L, host *owner, lua_State *co, int arguments,
+                   bool collecting) {
   desist__guards *guards = &owner->guards;
   desist__frame *top = guards->top;
   lua_State *before = guards->running;
   int status;
-  if (!lua_checkstack(co, 10)) return luaL_error(L, "stack overflow");
+  if (!lua_checkstack(co, arguments + 10))
+    return luaL_error(L, "stack overflow");
   lua_pushvalue(L, lua_upvalueindex(2));
-  lua_pushvalue(L, 1);
-  lua_xmove(L, co, 2);
+  lua_insert(L, -(arguments + 1));
+  lua_xmove(L, co, arguments + 1);
   desist__guards_resuming(guards, co, L);
-  guards->finalizing = co;
+  if (collecting) guards->finalizing = co;
   desist__store_release(&guards->running, co);
-  status = lua_pcall(co, 1, 0, 0);
+  status = lua_pcall(co, arguments, 0, 0);
   desist__store_release(&guards->running, before);
-  guards->finalizing = NULL;
+  if (collecting) guards->finalizing = NULL;
   if (status != LUA_OK) lua_xmove(co, L, 1);
   desist__guards_resumed(guards, co, L, top, false);
   return status == LUA_OK ? 0 : lua_error(L);
@@ -254,13 +268,36 @@ static int call_finalizer(lua_State *L) {
     lua_State *co;
     lua_rawgeti(L, LUA_REGISTRYINDEX, guards->finalizer);
     co = lua_tothread(L, -1);
-    lua_pop(L, 1);
-    return finalize(L, owner, co);
+    lua_settop(L, 1);
+    return call_on(L, owner, co, 1, true);
   }
-  lua_pushvalue(L, lua_upvalueindex(2));
-  lua_insert(L, 1);
-  lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, end_finalizer);
-  return lua_gettop(L);
+  return call_here(L);
+}
+
+/* The same for a `__close`. */
+static int call_closer(lua_State *L) {
+  host *owner = desist__host_of(L);
+  if (owner->guards.top != NULL && owner->guards.hookless == L) {
+    int arguments = lua_gettop(L);
+    lua_State *co = lua_newthread(L);
+    lua_insert(L, 1); /* where it is not collected */
+    return call_on(L, owner, co, arguments, false);
+  }
+  return call_here(L);
+}
+
+/* Wraps that field of the metatable at 2. */
+static void wrap_field(lua_State *L, const char *name, lua_CFunction with) {
+  lua_pushstring(L, name);
+  lua_pushvalue(L, -1);
+  lua_rawget(L, 2);
+  if (lua_isfunction(L, -1) && !lua_iscfunction(L, -1)) {
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, -2);
+    lua_pushcclosure(L, with, 2);
+    lua_rawset(L, 2);
+  }
+  lua_settop(L, 2);
 }
 
 static int tracked_setmetatable(lua_State *L) {
@@ -272,17 +309,8 @@ static int tracked_setmetatable(lua_State *L) {
     return luaL_error(L, "cannot change a protected metatable");
   lua_settop(L, 2);
   if (type == LUA_TTABLE) {
-    lua_pushliteral(L, "__gc");
-    lua_rawget(L, 2);
-    if (lua_isfunction(L, -1) && !lua_iscfunction(L, -1)) {
-      lua_pushvalue(L, lua_upvalueindex(1));
-      lua_insert(L, -2);
-      lua_pushcclosure(L, call_finalizer, 2);
-      lua_pushliteral(L, "__gc");
-      lua_insert(L, -2);
-      lua_rawset(L, 2);
-    }
-    lua_settop(L, 2);
+    wrap_field(L, "__gc", call_finalizer);
+    wrap_field(L, "__close", call_closer);
   }
   lua_setmetatable(L, 1);
   return 1;

@@ -19,8 +19,9 @@
 **      they call is interrupted, and their waits are.
 **   #4 A hook that finds nothing to do takes itself away, and puts back the one
 **      it took the place of: coroutines inherit hooks, and switch unseen.
-**   #5 Finalizers run with hooks off, those of tracked metatables excepted
-**      (lua_coroutine.c). What is raised there does not count for #2.
+**   #5 Finalizers run with hooks off, and so does what a coroutine closes that
+**      the error has ended: those of tracked metatables excepted
+**      (lua_coroutine.c). What is raised in finalizers does not count for #2.
 **
 ** Who runs: guards.running, kept by tracked resumes. If its hook is not called
 ** although the thread computes, it has resumed another coroutine unseen, which
@@ -171,12 +172,14 @@ static void rest(desist__guards *guards, lua_State *L) {
 
 #  if DESIST__INTERRUPTS
 
-/* The coroutine that the C function which `L` is in was given to resume. */
+/* The coroutine that the C function which `L` is in was given to resume. Itself
+** if it is in Lua code: the interpreter took no notice of the hook, which was
+** set just when it had looked for one. */
 static lua_State *resumed_in(lua_State *L) {
   lua_Debug ar;
   lua_State *other;
-  if (!lua_getstack(L, 0, &ar) || !lua_getinfo(L, "S", &ar) || *ar.what != 'C')
-    return NULL;
+  if (!lua_getstack(L, 0, &ar) || !lua_getinfo(L, "S", &ar)) return NULL;
+  if (*ar.what != 'C') return L;
   other = lua_tothread(L, 1);
   return other != NULL ? other : lua_tothread(L, lua_upvalueindex(1));
 }
@@ -185,9 +188,10 @@ static void point(desist__guards *guards) {
   lua_State *L = guards->walked != NULL ? guards->walked : guards->running;
   if (lua_gethook(L) == on_hook) {
     if (desist__thread_time() - guards->since < LONG_NANOSECONDS) return;
-    L = resumed_in(L);
-    if (L == NULL) return; /* a long C function */
-    guards->walked = L;
+    lua_State *other = resumed_in(L);
+    if (other == NULL) return; /* a long C function */
+    if (other != L) guards->walked = other;
+    L = other;
   }
   arm(guards, L, 1);
   guards->since = desist__thread_time();
