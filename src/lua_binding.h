@@ -410,9 +410,6 @@ void desist__guards_resumed(desist__guards *guards, lua_State *co,
 /* The guards that `co` has yielded in are its own affair no more. */
 void desist__guards_drop(desist__guards *guards, lua_State *co,
                          lua_State *from);
-/* lua_resume, tracked. */
-int desist__resume(host *owner, lua_State *co, lua_State *from, int arguments,
-                   int *results, bool task);
 /* resume and close for the loops' tasks. What is set aside gives true and the
 ** address of that key. */
 extern const char desist__aside_key;

@@ -23,8 +23,9 @@ const char desist__aside_key = 0;
 
 /* --- Resuming --- */
 
-int desist__resume(host *owner, lua_State *co, lua_State *from, int arguments,
-                   int *results, bool task) {
+/* lua_resume, tracked. */
+static inline int resume(host *owner, lua_State *co, lua_State *from,
+                         int arguments, int *results, bool task) {
   desist__guards *guards = &owner->guards;
   desist__frame *top = guards->top;
   lua_State *before = guards->running;
@@ -46,88 +47,94 @@ int desist__resume(host *owner, lua_State *co, lua_State *from, int arguments,
   return status;
 }
 
-/* Moves what the resume gave to L: how many values; -1: it is an error. */
-static int take_results(lua_State *L, lua_State *co, int status, int results) {
-  if (status != LUA_OK && status != LUA_YIELD) {
-    lua_xmove(co, L, 1);
-    return -1;
-  }
-  if (!lua_checkstack(L, results + 1)) {
-    lua_pop(co, results);
-    lua_pushliteral(L, "too many results to resume");
-    return -1;
-  }
-  lua_xmove(co, L, results);
-  return results;
-}
+enum { FREE = LUA_MINSTACK / 2 }; /* slots that a C function has anyway */
 
-/* The arguments on top of L are for it. */
-static int give_arguments(lua_State *L, lua_State *co, int arguments) {
+/* The arguments on top of L are for it. False: a message is on top of L. */
+static bool give_arguments(lua_State *L, lua_State *co, int arguments) {
+  if (arguments == 0) return true;
   if (!lua_checkstack(co, arguments)) {
     lua_pushliteral(L, "too many arguments to resume");
-    return -1;
+    return false;
   }
   lua_xmove(L, co, arguments);
-  return 0;
+  return true;
 }
 
-/*
-** Resumes, and if the coroutine was set aside does so again when this one goes
-** on: `k` is called then. As take_results.
-*/
-static int resume_through(lua_State *L, lua_State *co, int arguments,
-                          lua_KFunction k) {
-  host *owner = desist__host_of(L);
-  int status, results;
-  if (give_arguments(L, co, arguments) != 0) return -1;
-  status = desist__resume(owner, co, L, arguments, &results, false);
-  if (status == LUA_YIELD && owner->guards.aside) return lua_yieldk(L, 0, 0, k);
-  return take_results(L, co, status, results);
+/* Whether L has room for what the resume gave. False: a message is there. */
+static bool make_room(lua_State *L, lua_State *co, int results) {
+  if (results < FREE || lua_checkstack(L, results + 1)) return true;
+  lua_pop(co, results);
+  lua_pushliteral(L, "too many results to resume");
+  return false;
+}
+
+/* Of a coroutine that was set aside: this one goes on with `k`. */
+static bool is_aside(const host *owner, int status) {
+  return status == LUA_YIELD && owner->guards.aside;
 }
 
 /* --- resume --- */
 
-static int finish_resume(lua_State *L, int results) {
-  lua_pushboolean(L, results >= 0);
-  if (results < 0) results = 1;
-  lua_insert(L, -(results + 1));
+/* And the error on top. */
+static int give_false(lua_State *L) {
+  lua_pushboolean(L, 0);
+  lua_insert(L, -2);
+  return 2;
+}
+
+/* True or false, and what the resume gave. */
+static int take_all(lua_State *L, lua_State *co, int status, int results) {
+  if (status != LUA_OK && status != LUA_YIELD) {
+    lua_xmove(co, L, 1);
+    return give_false(L);
+  }
+  if (results > 0 && !make_room(L, co, results)) return give_false(L);
+  lua_pushboolean(L, 1);
+  if (results > 0) lua_xmove(co, L, results);
   return results + 1;
 }
 
 static lua_State *check_coroutine(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTHREAD);
-  return lua_tothread(L, 1);
+  lua_State *co = lua_tothread(L, 1);
+  if (co == NULL) luaL_checktype(L, 1, LUA_TTHREAD);
+  return co;
 }
 
 static int go_on_resume(lua_State *L, int status, lua_KContext context) {
-  (void)status;
+  host *owner = desist__host_of(L);
+  lua_State *co = lua_tothread(L, 1);
+  int results;
   (void)context;
   lua_settop(L, 1);
-  return finish_resume(L,
-                       resume_through(L, lua_tothread(L, 1), 0, go_on_resume));
+  status = resume(owner, co, L, 0, &results, false);
+  if (is_aside(owner, status)) return lua_yieldk(L, 0, 0, go_on_resume);
+  return take_all(L, co, status, results);
 }
 
 static int tracked_resume(lua_State *L) {
+  host *owner = desist__host_of(L);
   lua_State *co = check_coroutine(L);
-  return finish_resume(L,
-                       resume_through(L, co, lua_gettop(L) - 1, go_on_resume));
+  int arguments = lua_gettop(L) - 1, status, results;
+  if (!give_arguments(L, co, arguments)) return give_false(L);
+  status = resume(owner, co, L, arguments, &results, false);
+  if (is_aside(owner, status)) return lua_yieldk(L, 0, 0, go_on_resume);
+  return take_all(L, co, status, results);
 }
 
 /* For the loops: what is set aside comes back as true and that key. */
 int desist__resume_task(lua_State *L) {
   host *owner = desist__host_of(L);
   lua_State *co = check_coroutine(L);
-  int arguments = lua_gettop(L) - 1;
-  int status, results = 0;
-  if (give_arguments(L, co, arguments) != 0) return finish_resume(L, -1);
-  status = desist__resume(owner, co, L, arguments, &results, true);
-  if (status == LUA_YIELD && owner->guards.aside) {
+  int arguments = lua_gettop(L) - 1, status, results;
+  if (!give_arguments(L, co, arguments)) return give_false(L);
+  status = resume(owner, co, L, arguments, &results, true);
+  if (is_aside(owner, status)) {
     owner->guards.aside = false;
     lua_pushboolean(L, 1);
     lua_pushlightuserdata(L, (void *)(uintptr_t)&desist__aside_key);
     return 2;
   }
-  return finish_resume(L, take_results(L, co, status, results));
+  return take_all(L, co, status, results);
 }
 
 /* --- close --- */
@@ -170,11 +177,9 @@ int desist__close_task(lua_State *L) {
 
 /* --- wrap --- */
 
-/* Host and coroutine are upvalues. */
-static int finish_wrapped(lua_State *L, lua_State *co, int results) {
-  int status;
-  if (results >= 0) return results;
-  status = lua_status(co);
+/* Raises the error on top. */
+static int raise_wrapped(lua_State *L, lua_State *co) {
+  int status = lua_status(co);
   if (status != LUA_OK && status != LUA_YIELD) {
     lua_pop(L, 1); /* the coroutine has it once more */
     status = close_coroutine(desist__host_of(L), L, co);
@@ -188,18 +193,35 @@ static int finish_wrapped(lua_State *L, lua_State *co, int results) {
   return lua_error(L);
 }
 
-static int go_on_wrapped(lua_State *L, int status, lua_KContext context) {
+static int go_on_wrapped(lua_State *L, int status, lua_KContext context);
+
+/* Host and coroutine are upvalues; all of the stack is for it. */
+static int resume_wrapped(lua_State *L, int arguments) {
+  host *owner = desist__host_of(L);
   lua_State *co = lua_tothread(L, lua_upvalueindex(2));
+  int status, results;
+  if (!give_arguments(L, co, arguments)) return raise_wrapped(L, co);
+  status = resume(owner, co, L, arguments, &results, false);
+  if (is_aside(owner, status)) return lua_yieldk(L, 0, 0, go_on_wrapped);
+  if (status != LUA_OK && status != LUA_YIELD) {
+    lua_xmove(co, L, 1);
+    return raise_wrapped(L, co);
+  }
+  if (results == 0) return 0;
+  if (!make_room(L, co, results)) return raise_wrapped(L, co);
+  lua_xmove(co, L, results);
+  return results;
+}
+
+static int go_on_wrapped(lua_State *L, int status, lua_KContext context) {
   (void)status;
   (void)context;
   lua_settop(L, 0);
-  return finish_wrapped(L, co, resume_through(L, co, 0, go_on_wrapped));
+  return resume_wrapped(L, 0);
 }
 
 static int call_wrapped(lua_State *L) {
-  lua_State *co = lua_tothread(L, lua_upvalueindex(2));
-  return finish_wrapped(L, co,
-                        resume_through(L, co, lua_gettop(L), go_on_wrapped));
+  return resume_wrapped(L, lua_gettop(L));
 }
 
 static int tracked_wrap(lua_State *L) {
@@ -286,14 +308,17 @@ static int call_closer(lua_State *L) {
   return call_here(L);
 }
 
-/* Wraps that field of the metatable at 2. */
-static void wrap_field(lua_State *L, const char *name, lua_CFunction with) {
-  lua_pushstring(L, name);
-  lua_pushvalue(L, -1);
-  lua_rawget(L, 2);
-  if (lua_isfunction(L, -1) && !lua_iscfunction(L, -1)) {
+/* Its upvalues are the host and the names of what it wraps: looking for strings
+** would take as long as all the rest. */
+enum { GC_NAME = 2, CLOSE_NAME };
+
+/* Wraps the field of the metatable at 2 which that upvalue names. */
+static void wrap_field(lua_State *L, int name, lua_CFunction with) {
+  lua_pushvalue(L, lua_upvalueindex(name));
+  if (lua_rawget(L, 2) == LUA_TFUNCTION && !lua_iscfunction(L, -1)) {
+    lua_pushvalue(L, lua_upvalueindex(name));
     lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, -2);
+    lua_pushvalue(L, -3);
     lua_pushcclosure(L, with, 2);
     lua_rawset(L, 2);
   }
@@ -309,8 +334,8 @@ static int tracked_setmetatable(lua_State *L) {
     return luaL_error(L, "cannot change a protected metatable");
   lua_settop(L, 2);
   if (type == LUA_TTABLE) {
-    wrap_field(L, "__gc", call_finalizer);
-    wrap_field(L, "__close", call_closer);
+    wrap_field(L, GC_NAME, call_finalizer);
+    wrap_field(L, CLOSE_NAME, call_closer);
   }
   lua_setmetatable(L, 1);
   return 1;
@@ -330,7 +355,9 @@ static void replace(lua_State *L, host *owner, const char *library,
     }
     lua_pop(L, 1);
     lua_pushlightuserdata(L, owner);
-    lua_pushcclosure(L, functions->func, 1);
+    lua_pushliteral(L, "__gc");
+    lua_pushliteral(L, "__close");
+    lua_pushcclosure(L, functions->func, CLOSE_NAME);
     lua_setfield(L, -2, functions->name);
   }
   lua_pop(L, 2);
