@@ -287,6 +287,29 @@ describe("a step with a budget", function()
     assert.is_true(closed)
   end)
 
+  it("ends with the loop in all coroutines it is in, the innermost first",
+    function()
+      local log = {}
+      local function closing(name)
+        return setmetatable({}, {
+          __close = function() log[#log + 1] = name end,
+        })
+      end
+      loop:spawn(function()
+        local _ <close> = closing "task"
+        coroutine.resume(coroutine.create(function()
+          local _ <close> = closing "outer"
+          coroutine.wrap(function()
+            local _ <close> = closing "inner"
+            forever()
+          end)()
+        end))
+      end)
+      for _ = 1, 3 do loop:step(0.1, STEP) end
+      loop:close()
+      assert.same({ "inner", "outer", "task" }, log)
+    end)
+
   it("has a guard stop what is set aside", function()
     local source = desist.source()
     local task = loop:spawn(function()

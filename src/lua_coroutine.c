@@ -68,9 +68,72 @@ static bool make_room(lua_State *L, lua_State *co, int results) {
   return false;
 }
 
-/* Of a coroutine that was set aside: this one goes on with `k`. */
+/* --- Setting aside --- */
+
+/* Of a coroutine that is dead or has yielded. */
+static int close_coroutine(host *owner, lua_State *L, lua_State *co) {
+  desist__guards *guards = &owner->guards;
+  desist__frame *top = guards->top;
+  lua_State *before = guards->running, *hookless = guards->hookless;
+  int status = lua_status(co);
+  desist__guards_drop(guards, co, L); /* first: they would come back */
+  if (top != NULL) desist__guards_resuming(guards, co, L);
+  if (status != LUA_OK && status != LUA_YIELD) guards->hookless = co;
+  desist__store_release(&guards->running, co);
+#  if LUA_VERSION_RELEASE_NUM >= 50406
+  status = lua_closethread(co, L);
+#  else
+  status = lua_resetthread(co);
+#  endif
+  desist__store_release(&guards->running, before);
+  guards->hookless = hookless;
+  if (top != NULL) desist__guards_resumed(guards, co, L, top, false);
+  return status;
+}
+
+/* Closes the coroutine, where what resumed it is closed and does not go on. */
+static int close_aside(lua_State *L) {
+  lua_State *co = *(lua_State **)lua_touserdata(L, 1);
+  if (co == NULL || close_coroutine(desist__host_of(L), L, co) == LUA_OK)
+    return 0;
+  lua_xmove(co, L, 1);
+  return lua_error(L);
+}
+
 static bool is_aside(const host *owner, int status) {
   return status == LUA_YIELD && owner->guards.aside;
+}
+
+/* The coroutine, whose value is at the index, was set aside: so is this one, and
+** goes on with `k`. Leaves on top what closes it; NULL in there: nothing. */
+static int yield_aside(lua_State *L, host *owner, lua_State *co, int index,
+                       lua_KFunction k) {
+  owner->guards.aside = false; /* there may be no memory */
+  *(lua_State **)lua_newuserdatauv(L, sizeof co, 1) = co;
+  lua_pushvalue(L, index);
+  lua_setiuservalue(L, -2, 1);
+  if (luaL_newmetatable(L, "desist.aside")) {
+    lua_pushlightuserdata(L, owner);
+    lua_pushcclosure(L, close_aside, 1);
+    lua_setfield(L, -2, "__close");
+  }
+  lua_setmetatable(L, -2);
+  lua_toclose(L, -1);
+  owner->guards.aside = true;
+  return lua_yieldk(L, 0, 0, k);
+}
+
+/* Goes on, with that at the index. */
+static int resume_aside(lua_State *L, host *owner, lua_State *co, int index,
+                        int *results, lua_KFunction k) {
+  lua_State **closed = (lua_State **)lua_touserdata(L, index);
+  int status;
+  lua_settop(L, index);
+  *closed = NULL;
+  status = resume(owner, co, L, 0, results, false);
+  if (!is_aside(owner, status)) return status;
+  *closed = co;
+  return lua_yieldk(L, 0, 0, k);
 }
 
 /* --- resume --- */
@@ -105,9 +168,7 @@ static int go_on_resume(lua_State *L, int status, lua_KContext context) {
   lua_State *co = lua_tothread(L, 1);
   int results;
   (void)context;
-  lua_settop(L, 1);
-  status = resume(owner, co, L, 0, &results, false);
-  if (is_aside(owner, status)) return lua_yieldk(L, 0, 0, go_on_resume);
+  status = resume_aside(L, owner, co, 2, &results, go_on_resume);
   return take_all(L, co, status, results);
 }
 
@@ -117,7 +178,8 @@ static int tracked_resume(lua_State *L) {
   int arguments = lua_gettop(L) - 1, status, results;
   if (!give_arguments(L, co, arguments)) return give_false(L);
   status = resume(owner, co, L, arguments, &results, false);
-  if (is_aside(owner, status)) return lua_yieldk(L, 0, 0, go_on_resume);
+  if (is_aside(owner, status))
+    return yield_aside(L, owner, co, 1, go_on_resume);
   return take_all(L, co, status, results);
 }
 
@@ -138,27 +200,6 @@ int desist__resume_task(lua_State *L) {
 }
 
 /* --- close --- */
-
-/* Of a coroutine that is dead or has yielded. */
-static int close_coroutine(host *owner, lua_State *L, lua_State *co) {
-  desist__guards *guards = &owner->guards;
-  desist__frame *top = guards->top;
-  lua_State *before = guards->running, *hookless = guards->hookless;
-  int status = lua_status(co);
-  if (top != NULL) desist__guards_resuming(guards, co, L);
-  desist__guards_drop(guards, co, L);
-  if (status != LUA_OK && status != LUA_YIELD) guards->hookless = co;
-  desist__store_release(&guards->running, co);
-#  if LUA_VERSION_RELEASE_NUM >= 50406
-  status = lua_closethread(co, L);
-#  else
-  status = lua_resetthread(co);
-#  endif
-  desist__store_release(&guards->running, before);
-  guards->hookless = hookless;
-  if (top != NULL) desist__guards_resumed(guards, co, L, top, false);
-  return status;
-}
 
 int desist__close_task(lua_State *L) {
   host *owner = desist__host_of(L);
@@ -193,16 +234,7 @@ static int raise_wrapped(lua_State *L, lua_State *co) {
   return lua_error(L);
 }
 
-static int go_on_wrapped(lua_State *L, int status, lua_KContext context);
-
-/* Host and coroutine are upvalues; all of the stack is for it. */
-static int resume_wrapped(lua_State *L, int arguments) {
-  host *owner = desist__host_of(L);
-  lua_State *co = lua_tothread(L, lua_upvalueindex(2));
-  int status, results;
-  if (!give_arguments(L, co, arguments)) return raise_wrapped(L, co);
-  status = resume(owner, co, L, arguments, &results, false);
-  if (is_aside(owner, status)) return lua_yieldk(L, 0, 0, go_on_wrapped);
+static int take_wrapped(lua_State *L, lua_State *co, int status, int results) {
   if (status != LUA_OK && status != LUA_YIELD) {
     lua_xmove(co, L, 1);
     return raise_wrapped(L, co);
@@ -214,14 +246,23 @@ static int resume_wrapped(lua_State *L, int arguments) {
 }
 
 static int go_on_wrapped(lua_State *L, int status, lua_KContext context) {
-  (void)status;
+  lua_State *co = lua_tothread(L, lua_upvalueindex(2));
+  int results;
   (void)context;
-  lua_settop(L, 0);
-  return resume_wrapped(L, 0);
+  status = resume_aside(L, desist__host_of(L), co, 1, &results, go_on_wrapped);
+  return take_wrapped(L, co, status, results);
 }
 
+/* Host and coroutine are upvalues. */
 static int call_wrapped(lua_State *L) {
-  return resume_wrapped(L, lua_gettop(L));
+  host *owner = desist__host_of(L);
+  lua_State *co = lua_tothread(L, lua_upvalueindex(2));
+  int arguments = lua_gettop(L), status, results;
+  if (!give_arguments(L, co, arguments)) return raise_wrapped(L, co);
+  status = resume(owner, co, L, arguments, &results, false);
+  if (is_aside(owner, status))
+    return yield_aside(L, owner, co, lua_upvalueindex(2), go_on_wrapped);
+  return take_wrapped(L, co, status, results);
 }
 
 static int tracked_wrap(lua_State *L) {
