@@ -164,7 +164,7 @@ local STUBBORN = {
       forever()
     end)()
   end,
-  ["closing a coroutine that was interrupted, with endless __close"] = function()
+  ["closing what was interrupted, with two endless __close"] = function()
     local co = coroutine.create(function()
       local _ <close> = setmetatable({}, { __close = forever })
       local _ <close> = setmetatable({}, { __close = forever })

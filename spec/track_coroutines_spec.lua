@@ -245,7 +245,9 @@ describe("desist.track_coroutines", function()
 
   it("does the same to __close, which still may yield", function()
     local log = {}
-    local meta = { __close = function(_, err) log[1] = coroutine.yield(err) end }
+    local meta = {
+      __close = function(_, err) log[1] = coroutine.yield(err) end,
+    }
     local plain = meta.__close
     local co = coroutine.create(pcall)
     assert.same({ true, "text" }, { coroutine.resume(co, function()

@@ -94,7 +94,7 @@ static int close_coroutine(host *owner, lua_State *L, lua_State *co) {
 /* Closes the coroutine, where what resumed it is closed and does not go on. */
 static int close_aside(lua_State *L) {
   lua_State *co = *(lua_State **)lua_touserdata(L, 1);
-  if (co == NULL || close_coroutine(desist__host_of(L), L, co) == LUA_OK)
+  if (co == NULL || close_coroutine(desist__host_in(L), L, co) == LUA_OK)
     return 0;
   lua_xmove(co, L, 1);
   return lua_error(L);
@@ -113,8 +113,7 @@ static int yield_aside(lua_State *L, host *owner, lua_State *co, int index,
   lua_pushvalue(L, index);
   lua_setiuservalue(L, -2, 1);
   if (luaL_newmetatable(L, "desist.aside")) {
-    lua_pushlightuserdata(L, owner);
-    lua_pushcclosure(L, close_aside, 1);
+    lua_pushcfunction(L, close_aside);
     lua_setfield(L, -2, "__close");
   }
   lua_setmetatable(L, -2);
