@@ -93,6 +93,7 @@ describe("hooks of a debugger or profiler", function()
   end)
 
   it("that fn sets do not keep it alive", function()
+    if select(2, desist.can_interrupt()) == "hook" then return end
     local ok = desist.guard({
       token = desist.after(0.005):token(),
       grace = 0.005,

@@ -38,7 +38,9 @@
 enum { QUIET, RAISED, STOPPING, DONE };
 
 enum {
-  MANY = 1000, /* instructions between two looks without signals */
+  /* Instructions between two looks without signals. A prime: others' hooks
+  ** count too, and must not always be what the last one falls on. */
+  MANY = 997,
   TICK_NANOSECONDS = 2000000,
   LONG_NANOSECONDS = 500000 /* of computing in one C function */
 };
@@ -234,6 +236,7 @@ static int raise_in(lua_State *L, desist__frame *frame) {
     rest(guards, L);
   } else {
     frame->stage = STOPPING;
+    arm(guards, L, 1);
   }
   set_timer(guards, now);
   push_error(L, frame);
