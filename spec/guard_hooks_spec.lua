@@ -74,6 +74,7 @@ describe("hooks of a debugger or profiler", function()
   end)
 
   it("are those of a coroutine made under a guard that fires", function()
+    if select(2, desist.can_interrupt()) == "hook" then return end
     debug.sethook(ignore, "l")
     local made
     desist.guard(desist.after(0.002):token(), function()

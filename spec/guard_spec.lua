@@ -72,9 +72,10 @@ describe("desist.guard", function()
   describe("that fires", function()
     it("raises the token's error, once", function()
       local source, errors = desist.after(0.002), {}
-      local ok, result = desist.guard(source:token(), function()
-        for i = 1, 3 do
-          local _, err = pcall(busy, 0.004)
+      local guarded = { token = source:token(), grace = 5 }
+      local ok, result = desist.guard(guarded, function()
+        for i, seconds in ipairs { 5, 0.004, 0.004 } do
+          local _, err = pcall(busy, seconds)
           errors[i] = err or "none"
         end
         return "done"
