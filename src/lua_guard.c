@@ -23,9 +23,9 @@
 **      (lua_coroutine.c). What is raised there does not count for #2.
 **
 ** Who runs: guards.running, kept by tracked resumes. If its hook is not called
-** although the thread computes, it has resumed another coroutine unseen, which
-** then is an argument or an upvalue of the C function it is in. That is looked
-** at only then: a function that does not return has its frame in order.
+** although the thread computes, and nothing moves in it, it has resumed another
+** coroutine unseen, which then is an argument or an upvalue of the C function
+** it is in.
 */
 #include "lua_binding.h"
 
@@ -42,7 +42,8 @@ enum {
   ** count too, and must not always be what the last one falls on. */
   MANY = 997,
   TICK_NANOSECONDS = 2000000,
-  LONG_NANOSECONDS = 500000 /* of computing in one C function */
+  LONG_NANOSECONDS = 500000, /* of computing, between two looks */
+  STILL = 2                  /* looks at which nothing has moved */
 };
 
 static const int64_t default_grace = 100000000;
@@ -173,7 +174,11 @@ static void rest(desist__guards *guards, lua_State *L) {
 
 #  if DESIST__INTERRUPTS
 
-/* The coroutine that the C function which `L` is in was given to resume. */
+/*
+** The coroutine that the C function which `L` is in was given to resume. Only
+** where that function has not returned for long: else its frame may just be in
+** the making, and lead anywhere.
+*/
 static lua_State *resumed_in(lua_State *L) {
   lua_Debug ar;
   lua_State *other;
@@ -183,16 +188,40 @@ static lua_State *resumed_in(lua_State *L) {
   return other != NULL ? other : lua_tothread(L, lua_upvalueindex(1));
 }
 
+/* Whether nothing has moved in `L` for some looks. */
+static bool stands_still(desist__stand *stand, lua_State *L) {
+  lua_Debug ar;
+  int top = lua_gettop(L);
+  const void *frame = lua_getstack(L, 0, &ar) ? (const void *)ar.i_ci : NULL;
+  if (frame == NULL || frame != stand->frame || top != stand->top)
+    stand->looks = 0;
+  else
+    stand->looks++;
+  stand->frame = frame;
+  stand->top = top;
+  return stand->looks >= STILL;
+}
+
+/* The coroutines are found anew each time, from the one that is known to run:
+** those that stand still are alive. */
 static void point(desist__guards *guards) {
-  lua_State *L = guards->walked != NULL ? guards->walked : guards->running;
-  if (lua_gethook(L) == on_hook) {
-    if (desist__thread_time() - guards->since < LONG_NANOSECONDS) return;
+  lua_State *L = guards->running;
+  int64_t time = desist__thread_time();
+  int i;
+  if (guards->looked == 0 || lua_gethook(L) != on_hook) {
+    arm(guards, L, 1);
+    memset(guards->stands, 0, sizeof guards->stands);
+    guards->looked = time;
+    return;
+  }
+  if (time - guards->looked < LONG_NANOSECONDS) return;
+  guards->looked = time;
+  for (i = 0; i < DESIST__UNSEEN; i++) {
+    if (!stands_still(&guards->stands[i], L)) return;
     L = resumed_in(L);
     if (L == NULL) return; /* a long C function */
-    guards->walked = L;
+    if (lua_gethook(L) != on_hook) arm(guards, L, 1);
   }
-  arm(guards, L, 1);
-  guards->since = desist__thread_time();
 }
 
 static void on_interrupt(desist__interrupt *self) {
@@ -316,7 +345,7 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
     pass_on(guards, L, ar);
     return;
   }
-  guards->walked = NULL;
+  guards->looked = 0;
   desist__look();
   frame = find_due(guards, desist_now());
   if (frame == NULL)
@@ -345,7 +374,7 @@ static void stop(desist__guards *guards) {
 #  if DESIST__INTERRUPTS
   if (guards->by_signal) desist__interrupt_leave(&guards->interrupt);
 #  endif
-  guards->walked = NULL;
+  guards->looked = 0;
   guards->alert = false;
 }
 
@@ -437,6 +466,7 @@ void desist__guards_resuming(desist__guards *guards, lua_State *co) {
     }
   }
   if (guards->top == NULL) return;
+  guards->looked = 0;
   if (!guards->by_signal) arm(guards, co, MANY);
   if (guards->alert && find_due(guards, desist_now()) != NULL)
     arm(guards, co, 1);
@@ -475,10 +505,11 @@ void desist__guards_resumed(desist__guards *guards, lua_State *co,
     put_by(guards, top, yielded);
     if (top != NULL) set_timer(guards, desist_now());
   }
+  guards->looked = 0;
   disarm(guards, co);
   if (guards->alert && from != NULL && find_due(guards, desist_now()) != NULL) {
     arm(guards, from, 1);
-    guards->walked = NULL;
+    guards->looked = 0;
   }
 }
 
