@@ -78,8 +78,9 @@ struct desist__guards {
   /* Since the hook that the handler has set in `running` was not called, the
   ** thread's processor time at the last look; 0: it was called, or not set. */
   int64_t looked;
-  desist__stand stands[DESIST__UNSEEN]; /* of running, of what it resumed, ... */
-  int64_t timer; /* when the timer is due; 0: never */
+  desist__stand
+      stands[DESIST__UNSEEN]; /* of running, of what it resumed, ... */
+  int64_t timer;              /* when the timer is due; 0: never */
   desist__hook hooks[DESIST__HOOKS];
   int next_hook;
   bool by_signal;
