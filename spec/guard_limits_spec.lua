@@ -38,7 +38,8 @@ local CASES = {
     untracked({}, { __gc = last })
     collectgarbage()
   end,
-  ["__close of a coroutine that the guard's error has ended"] = function()
+  ["__close of a coroutine that the guard's error has ended, whose metatable "
+    .. "was set before tracking"] = function()
     coroutine.wrap(function()
       local _ <close> = untracked({}, { __close = last })
       while true do end -- luacheck: ignore 542

@@ -349,6 +349,29 @@ describe("desist.guard", function()
       assert.is_true(coroutine.close(co))
       assert.same({ "in", "out" }, order)
     end)
+
+    it("leaves cleanup alone when it is closed, in another guard too",
+      function()
+        local source, log = desist.source(), {}
+        local function close()
+          local co = coroutine.create(function()
+            desist.guard({ token = source:token(), grace = 0 }, function()
+              local _ <close> = closing(function()
+                busy(0.002)
+                log[#log + 1] = "closed"
+              end)
+              coroutine.yield()
+            end)
+          end)
+          coroutine.resume(co)
+          source:cancel()
+          assert.is_true(coroutine.close(co))
+          source = desist.source()
+        end
+        close()
+        assert(desist.guard(live:token(), close))
+        assert.same({ "closed", "closed" }, log)
+      end)
   end)
 
   describe("in a task", function()

@@ -158,6 +158,22 @@ local STUBBORN = {
     local _ <close> = setmetatable({}, { __close = forever })
     forever()
   end,
+  ["an endless __close of a wrap iterator that is interrupted"] = function()
+    coroutine.wrap(function()
+      local _ <close> = setmetatable({}, { __close = forever })
+      forever()
+    end)()
+  end,
+  ["closing a coroutine that was interrupted, with endless __close"] = function()
+    local co = coroutine.create(function()
+      local _ <close> = setmetatable({}, { __close = forever })
+      local _ <close> = setmetatable({}, { __close = forever })
+      forever()
+    end)
+    coroutine.resume(co)
+    coroutine.close(co)
+    forever()
+  end,
   ["three endless __close"] = function()
     local _ <close> = setmetatable({}, { __close = forever })
     local _ <close> = setmetatable({}, { __close = forever })

@@ -403,14 +403,13 @@ static inline host *desist__host_with(desist__guards *guards) {
 void desist__track(lua_State *L, host *owner);
 /* Around a resume: the guards that `co` has yielded in come back; those that
 ** are above `top` go. */
-void desist__guards_resuming(desist__guards *guards, lua_State *co);
+void desist__guards_resuming(desist__guards *guards, lua_State *co,
+                             lua_State *from);
 void desist__guards_resumed(desist__guards *guards, lua_State *co,
                             lua_State *from, desist__frame *top, bool yielded);
 /* The guards that `co` has yielded in are its own affair no more. */
-void desist__guards_drop(desist__guards *guards, lua_State *co);
-/* lua_resume, tracked. */
-int desist__resume(host *owner, lua_State *co, lua_State *from, int arguments,
-                   int *results, bool task);
+void desist__guards_drop(desist__guards *guards, lua_State *co,
+                         lua_State *from);
 /* resume and close for the loops' tasks. What is set aside gives true and the
 ** address of that key. */
 extern const char desist__aside_key;

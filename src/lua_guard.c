@@ -19,8 +19,9 @@
 **      they call is interrupted, and their waits are.
 **   #4 A hook that finds nothing to do takes itself away, and puts back the one
 **      it took the place of: coroutines inherit hooks, and switch unseen.
-**   #5 Finalizers run with hooks off, those of tracked metatables excepted
-**      (lua_coroutine.c). What is raised there does not count for #2.
+**   #5 Finalizers run with hooks off, and so does what a coroutine closes that
+**      the error has ended: those of tracked metatables excepted
+**      (lua_coroutine.c). What is raised in finalizers does not count for #2.
 **
 ** Who runs: guards.running, kept by tracked resumes. If its hook is not called
 ** although the thread computes, and nothing moves in it, it has resumed another
@@ -182,8 +183,8 @@ static void rest(desist__guards *guards, lua_State *L) {
 static lua_State *resumed_in(lua_State *L) {
   lua_Debug ar;
   lua_State *other;
-  if (!lua_getstack(L, 0, &ar) || !lua_getinfo(L, "S", &ar) || *ar.what != 'C')
-    return NULL;
+  if (!lua_getstack(L, 0, &ar) || !lua_getinfo(L, "S", &ar)) return NULL;
+  if (*ar.what != 'C') return L;
   other = lua_tothread(L, 1);
   return other != NULL ? other : lua_tothread(L, lua_upvalueindex(1));
 }
@@ -202,25 +203,25 @@ static bool stands_still(desist__stand *stand, lua_State *L) {
   return stand->looks >= STILL;
 }
 
-/* The coroutines are found anew each time, from the one that is known to run:
-** those that stand still are alive. */
+/*
+** The coroutines are found anew each time, from the one that is known to run:
+** those that stand still are alive. The hook is set at each look: where the
+** interpreter has just looked whether there is one, it takes no notice.
+*/
 static void point(desist__guards *guards) {
   lua_State *L = guards->running;
   int64_t time = desist__thread_time();
+  bool look = guards->looked != 0 && lua_gethook(L) == on_hook;
   int i;
-  if (guards->looked == 0 || lua_gethook(L) != on_hook) {
-    arm(guards, L, 1);
-    memset(guards->stands, 0, sizeof guards->stands);
-    guards->looked = time;
-    return;
-  }
-  if (time - guards->looked < LONG_NANOSECONDS) return;
+  arm(guards, L, 1);
+  if (look && time - guards->looked < LONG_NANOSECONDS) return;
   guards->looked = time;
-  for (i = 0; i < DESIST__UNSEEN; i++) {
+  if (!look) memset(guards->stands, 0, sizeof guards->stands);
+  for (i = 0; look && i < DESIST__UNSEEN; i++) {
     if (!stands_still(&guards->stands[i], L)) return;
     L = resumed_in(L);
     if (L == NULL) return; /* a long C function */
-    if (lua_gethook(L) != on_hook) arm(guards, L, 1);
+    arm(guards, L, 1);
   }
 }
 
@@ -418,7 +419,7 @@ static void open_guards(lua_State *L, host *owner) {
   lua_pop(L, 1);
   lua_newtable(L);
   lua_createtable(L, 0, 1);
-  lua_pushliteral(L, "k");
+  lua_pushliteral(L, "v"); /* the coroutine's stack holds the box */
   lua_setfield(L, -2, "__mode");
   lua_setmetatable(L, -2);
   guards->boxes = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -441,19 +442,21 @@ void desist__guards_end(host *owner) {
 
 /* --- Coroutines (for lua_coroutine.c) --- */
 
-/* Pushes the box of the innermost guard of `co`, or nil, on its own stack. */
-static guard_box *push_box(const desist__guards *guards, lua_State *co) {
-  lua_rawgeti(co, LUA_REGISTRYINDEX, guards->boxes);
-  (void)lua_pushthread(co);
-  lua_rawget(co, -2);
-  lua_remove(co, -2);
-  return (guard_box *)lua_touserdata(co, -1);
+/* Pushes the box of the innermost guard of `co`, or nil. Not on the stack of
+** `co`: making room there enlarges the frame that it was set aside in. */
+static guard_box *push_box(lua_State *L, const desist__guards *guards,
+                           const lua_State *co) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, guards->boxes);
+  (void)lua_rawgetp(L, -1, co);
+  lua_remove(L, -2);
+  return (guard_box *)lua_touserdata(L, -1);
 }
 
-void desist__guards_resuming(desist__guards *guards, lua_State *co) {
-  if (guards->kept > 0 && lua_checkstack(co, 5)) {
-    guard_box *box = push_box(guards, co);
-    lua_pop(co, 1);
+void desist__guards_resuming(desist__guards *guards, lua_State *co,
+                             lua_State *from) {
+  if (guards->kept > 0 && lua_checkstack(from, 5)) {
+    guard_box *box = push_box(from, guards, co);
+    lua_pop(from, 1);
     if (box != NULL && box->frame.kept) {
       desist__frame *last = &box->frame;
       while (last->below != NULL) last = last->below;
@@ -489,11 +492,12 @@ static void put_by(desist__guards *guards, desist__frame *top, bool yielded) {
 }
 
 /* It is closed with the guards it has yielded in. */
-void desist__guards_drop(desist__guards *guards, lua_State *co) {
+void desist__guards_drop(desist__guards *guards, lua_State *co,
+                         lua_State *from) {
   guard_box *box;
-  if (guards->kept == 0 || !lua_checkstack(co, 5)) return;
-  box = push_box(guards, co);
-  lua_pop(co, 1);
+  if (guards->kept == 0 || !lua_checkstack(from, 5)) return;
+  box = push_box(from, guards, co);
+  lua_pop(from, 1);
   if (box == NULL || !box->frame.kept) return;
   box->frame.kept = false;
   guards->kept--;
@@ -595,12 +599,11 @@ static int guard_gc(lua_State *L) {
 static void set_box(lua_State *L, const desist__guards *guards, int index) {
   index = index == 0 ? 0 : lua_absindex(L, index);
   lua_rawgeti(L, LUA_REGISTRYINDEX, guards->boxes);
-  (void)lua_pushthread(L);
   if (index == 0)
     lua_pushnil(L);
   else
     lua_pushvalue(L, index);
-  lua_rawset(L, -3);
+  lua_rawsetp(L, -2, L);
   lua_pop(L, 1);
 }
 
@@ -634,7 +637,7 @@ static int guard_yielding(lua_State *L, host *owner, int64_t grace) {
   guard_box *box = (guard_box *)desist__new_box(
       L, owner, &desist__guard_type, GUARD_META, sizeof *box, GUARD_OUTER);
   lua_insert(L, 2);
-  (void)push_box(&owner->guards, L);
+  (void)push_box(L, &owner->guards, L);
   lua_setiuservalue(L, 2, GUARD_OUTER);
   set_box(L, &owner->guards, 2);
   box->frame.token = ((token_box *)lua_touserdata(L, 1))->core;

@@ -91,6 +91,7 @@ struct desist__guards {
   int boxes;     /* registry: coroutine -> its innermost guard, weakly */
   int finalizer; /* registry: the coroutine that runs finalizers */
   lua_State *finalizing; /* that one, while it does */
+  lua_State *hookless;   /* it died of an error, and is being closed */
 };
 
 DESIST__END
