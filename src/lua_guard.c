@@ -61,8 +61,9 @@ static bool is_over(const desist__frame *frame) {
 /* Its next moment: in the past, something is to be done now. */
 static int64_t moment_of(const desist__frame *frame) {
   if (!is_over(frame)) return DESIST_NEVER;
-  if (frame->token != NULL && frame->stage != RAISED) return 0;
-  return frame->until;
+  if (frame->token == NULL) return frame->until;
+  if (frame->stage != RAISED) return 0;
+  return frame->late < frame->until ? frame->late : frame->until;
 }
 
 /* The outermost guard that has to raise now; else a budget that is over; else
@@ -253,15 +254,22 @@ static void push_error(lua_State *L, const desist__frame *frame) {
   lua_remove(L, -2);
 }
 
+static int64_t later(int64_t now, int64_t duration) {
+  return duration >= DESIST_NEVER - now ? DESIST_NEVER : now + duration;
+}
+
 /* Keeps #2 and #5. */
 static int raise_in(lua_State *L, desist__frame *frame) {
   desist__guards *guards = frame->guards;
   int64_t now = desist_now();
+  if (frame->stage == QUIET && L != guards->finalizing) {
+    frame->raised = now;
+    frame->late = later(now, guards->late_after);
+  }
   if (frame->stage == QUIET && frame->grace > 0) {
     if (L != guards->finalizing) {
       frame->stage = RAISED;
-      frame->until = frame->grace >= DESIST_NEVER - now ? DESIST_NEVER
-                                                        : now + frame->grace;
+      frame->until = later(now, frame->grace);
     }
     rest(guards, L);
   } else {
@@ -325,13 +333,56 @@ static void set_aside(desist__frame *budget, lua_State *L) {
   (void)lua_yield(L, 0);
 }
 
-/* --- The hook --- */
-
 /* An event for the hook that ours is in the place of. */
 static void pass_on(desist__guards *guards, lua_State *L, lua_Debug *ar) {
   desist__hook other = hook_of(guards, L);
   if (other.hook != NULL) other.hook(L, ar);
 }
+
+/* --- What is late --- */
+
+/* Tells who listens that it still runs. Whether that is all there was to do. */
+static bool tell_late(lua_State *L, desist__frame *frame) {
+  desist__guards *guards = frame->guards;
+  host *owner = desist__host_with(guards);
+  int64_t now = desist_now();
+  if (frame->stage == QUIET || now < frame->late) return false;
+  frame->late = DESIST_NEVER;
+  luaL_checkstack(L, 20, NULL);
+  desist__push_message_handler(L, owner);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, guards->on_late);
+  lua_pushnumber(L, (lua_Number)desist__seconds(now - frame->raised));
+  desist__push_token(L, owner, frame->token);
+  if (lua_isfunction(L, -3)) {
+    int handler = lua_gettop(L) - 3;
+    int status = lua_pcall(L, 2, 0, handler);
+    if (status != LUA_OK) desist__report_raised(L, owner, handler, status);
+    lua_settop(L, handler - 1);
+  } else {
+    lua_pop(L, 4);
+  }
+  if (frame->stage == STOPPING || now >= frame->until) return false;
+  rest(guards, L);
+  set_timer(guards, desist_now());
+  return true;
+}
+
+/* seconds, function(seconds since, token): is called in the coroutine that runs,
+** by a hook, once for each guard that still runs so long after its error was
+** raised. nil: nobody is told. */
+int desist__watch_guards(lua_State *L) {
+  desist__guards *guards = &desist__host_of(L)->guards;
+  luaL_unref(L, LUA_REGISTRYINDEX, guards->on_late);
+  guards->on_late = LUA_NOREF;
+  guards->late_after = DESIST_NEVER;
+  if (lua_isnoneornil(L, 1)) return 0;
+  guards->late_after = desist__check_duration(L, 1);
+  lua_settop(L, 2);
+  guards->on_late = luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
+}
+
+/* --- The hook --- */
 
 static void on_hook(lua_State *L, lua_Debug *ar) {
   host *owner = desist__host_in(L);
@@ -355,7 +406,7 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
     arm(guards, L, 1);
   else if (frame->token == NULL)
     set_aside(frame, L);
-  else
+  else if (!tell_late(L, frame))
     (void)raise_in(L, frame);
 }
 
@@ -424,6 +475,8 @@ static void open_guards(lua_State *L, host *owner) {
   lua_setmetatable(L, -2);
   guards->boxes = luaL_ref(L, LUA_REGISTRYINDEX);
   guards->finalizer = LUA_NOREF;
+  guards->on_late = LUA_NOREF;
+  guards->late_after = DESIST_NEVER;
 }
 
 void desist__guards_end(host *owner) {
@@ -694,7 +747,7 @@ int desist__budget(lua_State *L) {
   int status;
   desist__track(L, owner);
   memset(&frame, 0, sizeof frame);
-  frame.until = limit >= DESIST_NEVER - now ? DESIST_NEVER : now + limit;
+  frame.until = later(now, limit);
   enter(guards, &frame, L);
   status = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);
   leave(&frame);
@@ -774,6 +827,12 @@ static int refuse(lua_State *L) {
 
 int desist__guard(lua_State *L) { return refuse(L); }
 int desist__budget(lua_State *L) { return refuse(L); }
+
+int desist__watch_guards(lua_State *L) {
+  (void)L;
+  return 0;
+}
+
 int desist__track_coroutines(lua_State *L) { return refuse(L); }
 
 int desist__can_interrupt(lua_State *L) {

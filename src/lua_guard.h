@@ -35,7 +35,9 @@ struct desist__frame {
   desist_token *token;      /* borrowed; NULL: a budget */
   desist_registration registration;
   int64_t grace;
-  int64_t until; /* RAISED: end of the grace; a budget: its end */
+  int64_t until;  /* RAISED: end of the grace; a budget: its end */
+  int64_t raised; /* when its error was raised first */
+  int64_t late;   /* when it is to be told that it still runs */
   uint8_t stage;
   bool kept; /* the innermost of a coroutine that has yielded */
 };
@@ -92,6 +94,8 @@ struct desist__guards {
   int finalizer; /* registry: the coroutine that runs finalizers */
   lua_State *finalizing; /* that one, while it does */
   lua_State *hookless;   /* it died of an error, and is being closed */
+  int64_t late_after;    /* so long after the error a frame is late */
+  int on_late;           /* registry: who is to be told; LUA_NOREF: nobody */
 };
 
 DESIST__END
