@@ -189,7 +189,7 @@ end
 --- A guard's code goes on though its token is cancelled. Called by a hook, in
 -- the coroutine that runs.
 local function tell_of_guard(since, token)
-  listening.handler(record_of(running(), since, token:reason(), 3))
+  listening.handler(record_of(running(), since, token:reason(), 4))
 end
 
 --- desist.on_late(seconds, handler); the handler there was before.
