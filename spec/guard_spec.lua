@@ -2,6 +2,8 @@ local async = require "desist.async"
 local desist = require "desist"
 local helper = require "spec.helper"
 
+local SOON = 0.002 * helper.slower
+
 local function forever()
   while true do end -- luacheck: ignore 542
 end
@@ -71,10 +73,11 @@ describe("desist.guard", function()
 
   describe("that fires", function()
     it("raises the token's error, once", function()
-      local source, errors = desist.after(0.002), {}
-      local ok, result = desist.guard(source:token(), function()
-        for i = 1, 3 do
-          local _, err = pcall(busy, 0.004)
+      local source, errors = desist.after(SOON), {}
+      local guarded = { token = source:token(), grace = 5 }
+      local ok, result = desist.guard(guarded, function()
+        for i, seconds in ipairs { 5, 0.004, 0.004 } do
+          local _, err = pcall(busy, seconds)
           errors[i] = err or "none"
         end
         return "done"
@@ -95,7 +98,7 @@ describe("desist.guard", function()
       source = desist.source()
       local link = desist.linked(live:token(), source:token())
       ok, err = desist.guard(link:token(), function()
-        source:cancel_after(0.001)
+        source:cancel_after(SOON)
         forever()
       end)
       assert.is_false(ok)
@@ -115,7 +118,7 @@ describe("desist.guard", function()
     it("lets <close> handlers finish inside the grace", function()
       local order = {}
       local ok = desist.guard({
-        token = desist.after(0.002):token(),
+        token = desist.after(SOON):token(),
         grace = 5,
       }, function()
         local _ <close> = closing(function()
@@ -136,7 +139,7 @@ describe("desist.guard", function()
       local finished = false
       local started = desist.now()
       local ok = desist.guard({
-        token = desist.after(0.002):token(),
+        token = desist.after(SOON):token(),
         grace = 0.005,
       }, function()
         local _ <close> = closing(function()
@@ -151,7 +154,7 @@ describe("desist.guard", function()
     end)
 
     it("gives 0.1 s of grace if nothing is said", function()
-      local source = desist.after(0.002)
+      local source = desist.after(SOON)
       local caught
       desist.guard(source:token(), function()
         pcall(forever)
@@ -164,7 +167,7 @@ describe("desist.guard", function()
 
     it("never ends a grace without limit", function()
       local ok, result = desist.guard({
-        token = desist.after(0.002):token(),
+        token = desist.after(SOON):token(),
         grace = math.huge,
       }, function()
         pcall(forever)
@@ -185,7 +188,7 @@ describe("desist.guard", function()
     end)
 
     it("leaves nothing behind when it is over", function()
-      local source = desist.after(0.001)
+      local source = desist.after(SOON)
       desist.guard({ token = source:token(), grace = 0 }, forever)
       assert.is_nil((debug.gethook()))
       busy(0.01)
@@ -196,7 +199,7 @@ describe("desist.guard", function()
 
   describe("inside another", function()
     it("lets the outer one's error pass", function()
-      local outer = desist.after(0.002)
+      local outer = desist.after(SOON)
       local reached = false
       local ok, err = desist.guard(outer:token(), function()
         desist.guard(live:token(), forever)
@@ -208,7 +211,7 @@ describe("desist.guard", function()
     end)
 
     it("keeps its own", function()
-      local inner = desist.after(0.002)
+      local inner = desist.after(SOON)
       local ok, inner_ok, err = desist.guard(live:token(), function()
         return desist.guard(inner:token(), forever)
       end)
@@ -220,7 +223,7 @@ describe("desist.guard", function()
     it("yields to the outer one when both are cancelled", function()
       local source = desist.source()
       local inner = desist.linked(source:token())
-      source:cancel_after(0.002)
+      source:cancel_after(SOON)
       local ok, err = desist.guard(source:token(), function()
         return desist.guard(inner:token(), forever)
       end)
@@ -229,7 +232,7 @@ describe("desist.guard", function()
     end)
 
     it("goes on in the outer one's time", function()
-      local outer, inner = desist.after(0.02), desist.after(0.002)
+      local outer, inner = desist.after(10 * SOON), desist.after(SOON)
       local times = {}
       local ok, err = desist.guard(outer:token(), function()
         local _, first = desist.guard(inner:token(), forever)
@@ -279,7 +282,7 @@ describe("desist.guard", function()
       local co = coroutine.create(function()
         return desist.guard(source:token(), function()
           for _ = 1, 3 do coroutine.yield() end
-          source:cancel_after(0.002)
+          source:cancel_after(SOON)
           forever()
         end)
       end)
@@ -431,7 +434,7 @@ describe("desist.guard", function()
             end
           end)
         end
-        desist.guard({ token = desist.after(0.005):token(), grace = grace },
+        desist.guard({ token = desist.after(SOON):token(), grace = grace },
           function() while true do loop:step(0.1) end end)
         local task = loop:spawn(function()
           async.sleep(1)

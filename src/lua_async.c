@@ -84,6 +84,7 @@ void desist__push_inside(lua_State *L, host *owner) {
     { "can_wait", inside_can_wait },
     { "find_own", inside_find_own },
     { "budget", desist__budget },
+    { "watch_guards", desist__watch_guards },
 #if DESIST__GUARD
     { "resume", desist__resume_task },
     { "close", desist__close_task },

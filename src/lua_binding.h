@@ -377,6 +377,7 @@ int desist__can_interrupt(lua_State *L);
 int desist__track_coroutines(lua_State *L);
 /* For the Lua files: seconds, function, ...: calls it with a budget. */
 int desist__budget(lua_State *L);
+int desist__watch_guards(lua_State *L);
 void desist__guard_open(lua_State *L, host *owner);
 /* At the end of the state. */
 void desist__guards_end(host *owner);

@@ -24,9 +24,9 @@
 **      (lua_coroutine.c). What is raised in finalizers does not count for #2.
 **
 ** Who runs: guards.running, kept by tracked resumes. If its hook is not called
-** although the thread computes, it has resumed another coroutine unseen, which
-** then is an argument or an upvalue of the C function it is in. That is looked
-** at only then: a function that does not return has its frame in order.
+** although the thread computes, and nothing moves in it, it has resumed another
+** coroutine unseen, which then is an argument or an upvalue of the C function
+** it is in.
 */
 #include "lua_binding.h"
 
@@ -39,9 +39,12 @@
 enum { QUIET, RAISED, STOPPING, DONE };
 
 enum {
-  MANY = 1000, /* instructions between two looks without signals */
+  /* Instructions between two looks without signals. A prime: others' hooks
+  ** count too, and must not always be what the last one falls on. */
+  MANY = 997,
   TICK_NANOSECONDS = 2000000,
-  LONG_NANOSECONDS = 500000 /* of computing in one C function */
+  LONG_NANOSECONDS = 500000, /* of computing, between two looks */
+  STILL = 2                  /* looks at which nothing has moved */
 };
 
 static const int64_t default_grace = 100000000;
@@ -58,8 +61,9 @@ static bool is_over(const desist__frame *frame) {
 /* Its next moment: in the past, something is to be done now. */
 static int64_t moment_of(const desist__frame *frame) {
   if (!is_over(frame)) return DESIST_NEVER;
-  if (frame->token != NULL && frame->stage != RAISED) return 0;
-  return frame->until;
+  if (frame->token == NULL) return frame->until;
+  if (frame->stage != RAISED) return 0;
+  return frame->late < frame->until ? frame->late : frame->until;
 }
 
 /* The outermost guard that has to raise now; else a budget that is over; else
@@ -172,9 +176,11 @@ static void rest(desist__guards *guards, lua_State *L) {
 
 #  if DESIST__INTERRUPTS
 
-/* The coroutine that the C function which `L` is in was given to resume. Itself
-** if it is in Lua code: the interpreter took no notice of the hook, which was
-** set just when it had looked for one. */
+/*
+** The coroutine that the C function which `L` is in was given to resume. Only
+** where that function has not returned for long: else its frame may just be in
+** the making, and lead anywhere.
+*/
 static lua_State *resumed_in(lua_State *L) {
   lua_Debug ar;
   lua_State *other;
@@ -184,17 +190,40 @@ static lua_State *resumed_in(lua_State *L) {
   return other != NULL ? other : lua_tothread(L, lua_upvalueindex(1));
 }
 
+/* Whether nothing has moved in `L` for some looks. */
+static bool stands_still(desist__stand *stand, lua_State *L) {
+  lua_Debug ar;
+  int top = lua_gettop(L);
+  const void *frame = lua_getstack(L, 0, &ar) ? (const void *)ar.i_ci : NULL;
+  if (frame == NULL || frame != stand->frame || top != stand->top)
+    stand->looks = 0;
+  else
+    stand->looks++;
+  stand->frame = frame;
+  stand->top = top;
+  return stand->looks >= STILL;
+}
+
+/*
+** The coroutines are found anew each time, from the one that is known to run:
+** those that stand still are alive. The hook is set at each look: where the
+** interpreter has just looked whether there is one, it takes no notice.
+*/
 static void point(desist__guards *guards) {
-  lua_State *L = guards->walked != NULL ? guards->walked : guards->running;
-  if (lua_gethook(L) == on_hook) {
-    if (desist__thread_time() - guards->since < LONG_NANOSECONDS) return;
-    lua_State *other = resumed_in(L);
-    if (other == NULL) return; /* a long C function */
-    if (other != L) guards->walked = other;
-    L = other;
-  }
+  lua_State *L = guards->running;
+  int64_t time = desist__thread_time();
+  bool look = guards->looked != 0 && lua_gethook(L) == on_hook;
+  int i;
   arm(guards, L, 1);
-  guards->since = desist__thread_time();
+  if (look && time - guards->looked < LONG_NANOSECONDS) return;
+  guards->looked = time;
+  if (!look) memset(guards->stands, 0, sizeof guards->stands);
+  for (i = 0; look && i < DESIST__UNSEEN; i++) {
+    if (!stands_still(&guards->stands[i], L)) return;
+    L = resumed_in(L);
+    if (L == NULL) return; /* a long C function */
+    arm(guards, L, 1);
+  }
 }
 
 static void on_interrupt(desist__interrupt *self) {
@@ -225,19 +254,27 @@ static void push_error(lua_State *L, const desist__frame *frame) {
   lua_remove(L, -2);
 }
 
+static int64_t later(int64_t now, int64_t duration) {
+  return duration >= DESIST_NEVER - now ? DESIST_NEVER : now + duration;
+}
+
 /* Keeps #2 and #5. */
 static int raise_in(lua_State *L, desist__frame *frame) {
   desist__guards *guards = frame->guards;
   int64_t now = desist_now();
+  if (frame->stage == QUIET && L != guards->finalizing) {
+    frame->raised = now;
+    frame->late = later(now, guards->late_after);
+  }
   if (frame->stage == QUIET && frame->grace > 0) {
     if (L != guards->finalizing) {
       frame->stage = RAISED;
-      frame->until = frame->grace >= DESIST_NEVER - now ? DESIST_NEVER
-                                                        : now + frame->grace;
+      frame->until = later(now, frame->grace);
     }
     rest(guards, L);
   } else {
     frame->stage = STOPPING;
+    arm(guards, L, 1);
   }
   set_timer(guards, now);
   push_error(L, frame);
@@ -296,13 +333,56 @@ static void set_aside(desist__frame *budget, lua_State *L) {
   (void)lua_yield(L, 0);
 }
 
-/* --- The hook --- */
-
 /* An event for the hook that ours is in the place of. */
 static void pass_on(desist__guards *guards, lua_State *L, lua_Debug *ar) {
   desist__hook other = hook_of(guards, L);
   if (other.hook != NULL) other.hook(L, ar);
 }
+
+/* --- What is late --- */
+
+/* Tells who listens that it still runs. Whether that is all there was to do. */
+static bool tell_late(lua_State *L, desist__frame *frame) {
+  desist__guards *guards = frame->guards;
+  host *owner = desist__host_with(guards);
+  int64_t now = desist_now();
+  if (frame->stage == QUIET || now < frame->late) return false;
+  frame->late = DESIST_NEVER;
+  luaL_checkstack(L, 20, NULL);
+  desist__push_message_handler(L, owner);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, guards->on_late);
+  lua_pushnumber(L, (lua_Number)desist__seconds(now - frame->raised));
+  desist__push_token(L, owner, frame->token);
+  if (lua_isfunction(L, -3)) {
+    int handler = lua_gettop(L) - 3;
+    int status = lua_pcall(L, 2, 0, handler);
+    if (status != LUA_OK) desist__report_raised(L, owner, handler, status);
+    lua_settop(L, handler - 1);
+  } else {
+    lua_pop(L, 4);
+  }
+  if (frame->stage == STOPPING || now >= frame->until) return false;
+  rest(guards, L);
+  set_timer(guards, desist_now());
+  return true;
+}
+
+/* seconds, function(seconds since, token): is called in the coroutine that runs,
+** by a hook, once for each guard that still runs so long after its error was
+** raised. nil: nobody is told. */
+int desist__watch_guards(lua_State *L) {
+  desist__guards *guards = &desist__host_of(L)->guards;
+  luaL_unref(L, LUA_REGISTRYINDEX, guards->on_late);
+  guards->on_late = LUA_NOREF;
+  guards->late_after = DESIST_NEVER;
+  if (lua_isnoneornil(L, 1)) return 0;
+  guards->late_after = desist__check_duration(L, 1);
+  lua_settop(L, 2);
+  guards->on_late = luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
+}
+
+/* --- The hook --- */
 
 static void on_hook(lua_State *L, lua_Debug *ar) {
   host *owner = desist__host_in(L);
@@ -317,7 +397,7 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
     pass_on(guards, L, ar);
     return;
   }
-  guards->walked = NULL;
+  guards->looked = 0;
   desist__look();
   frame = find_due(guards, desist_now());
   if (frame == NULL)
@@ -326,7 +406,7 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
     arm(guards, L, 1);
   else if (frame->token == NULL)
     set_aside(frame, L);
-  else
+  else if (!tell_late(L, frame))
     (void)raise_in(L, frame);
 }
 
@@ -346,7 +426,7 @@ static void stop(desist__guards *guards) {
 #  if DESIST__INTERRUPTS
   if (guards->by_signal) desist__interrupt_leave(&guards->interrupt);
 #  endif
-  guards->walked = NULL;
+  guards->looked = 0;
   guards->alert = false;
 }
 
@@ -395,6 +475,8 @@ static void open_guards(lua_State *L, host *owner) {
   lua_setmetatable(L, -2);
   guards->boxes = luaL_ref(L, LUA_REGISTRYINDEX);
   guards->finalizer = LUA_NOREF;
+  guards->on_late = LUA_NOREF;
+  guards->late_after = DESIST_NEVER;
 }
 
 void desist__guards_end(host *owner) {
@@ -440,6 +522,7 @@ void desist__guards_resuming(desist__guards *guards, lua_State *co,
     }
   }
   if (guards->top == NULL) return;
+  guards->looked = 0;
   if (!guards->by_signal) arm(guards, co, MANY);
   if (guards->alert && find_due(guards, desist_now()) != NULL)
     arm(guards, co, 1);
@@ -479,10 +562,11 @@ void desist__guards_resumed(desist__guards *guards, lua_State *co,
     put_by(guards, top, yielded);
     if (top != NULL) set_timer(guards, desist_now());
   }
+  guards->looked = 0;
   disarm(guards, co);
   if (guards->alert && from != NULL && find_due(guards, desist_now()) != NULL) {
     arm(guards, from, 1);
-    guards->walked = NULL;
+    guards->looked = 0;
   }
 }
 
@@ -663,7 +747,7 @@ int desist__budget(lua_State *L) {
   int status;
   desist__track(L, owner);
   memset(&frame, 0, sizeof frame);
-  frame.until = limit >= DESIST_NEVER - now ? DESIST_NEVER : now + limit;
+  frame.until = later(now, limit);
   enter(guards, &frame, L);
   status = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);
   leave(&frame);
@@ -743,6 +827,12 @@ static int refuse(lua_State *L) {
 
 int desist__guard(lua_State *L) { return refuse(L); }
 int desist__budget(lua_State *L) { return refuse(L); }
+
+int desist__watch_guards(lua_State *L) {
+  (void)L;
+  return 0;
+}
+
 int desist__track_coroutines(lua_State *L) { return refuse(L); }
 
 int desist__can_interrupt(lua_State *L) {

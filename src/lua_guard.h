@@ -35,7 +35,9 @@ struct desist__frame {
   desist_token *token;      /* borrowed; NULL: a budget */
   desist_registration registration;
   int64_t grace;
-  int64_t until; /* RAISED: end of the grace; a budget: its end */
+  int64_t until;  /* RAISED: end of the grace; a budget: its end */
+  int64_t raised; /* when its error was raised first */
+  int64_t late;   /* when it is to be told that it still runs */
   uint8_t stage;
   bool kept; /* the innermost of a coroutine that has yielded */
 };
@@ -56,6 +58,16 @@ typedef struct desist__hook {
 
 enum { DESIST__HOOKS = 8 };
 
+/* How a coroutine stood at the signal handler's last look, and for how many
+** looks in a row. One that has resumed another unseen stands still. */
+typedef struct desist__stand {
+  const void *frame;
+  int top;
+  int looks;
+} desist__stand;
+
+enum { DESIST__UNSEEN = 8 }; /* coroutines resumed one inside the other */
+
 /* What a state's host has for it. The signal handler, on the same thread, reads
 ** and writes here too. */
 struct desist__guards {
@@ -65,9 +77,12 @@ struct desist__guards {
   desist__frame *top;       /* innermost; NULL: the state is not interrupted */
   lua_State *running;       /* the coroutine that runs, as far as is known */
   desist__resumed *resumes; /* innermost */
-  lua_State *walked;        /* running resumed it, in ways not tracked */
-  int64_t since; /* processor time when walked (or running) was armed */
-  int64_t timer; /* when the timer is due; 0: never */
+  /* Since the hook that the handler has set in `running` was not called, the
+  ** thread's processor time at the last look; 0: it was called, or not set. */
+  int64_t looked;
+  desist__stand
+      stands[DESIST__UNSEEN]; /* of running, of what it resumed, ... */
+  int64_t timer;              /* when the timer is due; 0: never */
   desist__hook hooks[DESIST__HOOKS];
   int next_hook;
   bool by_signal;
@@ -79,6 +94,8 @@ struct desist__guards {
   int finalizer; /* registry: the coroutine that runs finalizers */
   lua_State *finalizing; /* that one, while it does */
   lua_State *hookless;   /* it died of an error, and is being closed */
+  int64_t late_after;    /* so long after the error a frame is late */
+  int on_late;           /* registry: who is to be told; LUA_NOREF: nobody */
 };
 
 DESIST__END
