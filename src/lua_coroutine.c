@@ -104,7 +104,7 @@ static bool is_aside(const host *owner, int status) {
   return status == LUA_YIELD && owner->guards.aside;
 }
 
-/* The coroutine, whose value is at the index, was set aside: so is this one, and
+/* The coroutine whose value is at the index was set aside: so is this one, and
 ** goes on with `k`. Leaves on top what closes it; NULL in there: nothing. */
 static int yield_aside(lua_State *L, host *owner, lua_State *co, int index,
                        lua_KFunction k) {
