@@ -328,7 +328,7 @@ describe("desist.on_late under a guard", function()
   local SOON = 0.002 * helper.slower
 
   -- Its error is caught, and it goes on for long.
-  local function stubborn()
+  local function go_on()
     pcall(function() while true do end end) -- luacheck: ignore 542
     local ends = desist.now() + 40 * SOON
     while desist.now() < ends do end -- the late line
@@ -340,7 +340,7 @@ describe("desist.on_late under a guard", function()
       records[#records + 1] = record
     end)
     local source = desist.after(SOON)
-    desist.guard({ token = source:token(), grace = grace }, stubborn)
+    desist.guard({ token = source:token(), grace = grace }, go_on)
     return records
   end
 
@@ -360,7 +360,7 @@ describe("desist.on_late under a guard", function()
       assert.same({}, records_of(1000, 5 * SOON))
       desist.on_late(nil)
       local source = desist.after(SOON)
-      desist.guard({ token = source:token(), grace = math.huge }, stubborn)
+      desist.guard({ token = source:token(), grace = math.huge }, go_on)
     end)
 
   it("names the task", function()
@@ -372,7 +372,7 @@ describe("desist.on_late under a guard", function()
       desist.guard({
         token = desist.after(SOON):token(),
         grace = math.huge,
-      }, stubborn)
+      }, go_on)
     end)
     loop:step(0)
     loop:close()
@@ -383,7 +383,7 @@ describe("desist.on_late under a guard", function()
     desist.on_late(SOON, function() error("oops", 0) end)
     local source = desist.after(SOON)
     local ok = desist.guard({ token = source:token(), grace = 20 * SOON },
-      stubborn)
+      go_on)
     assert.is_false(ok)
     assert.equal("oops", helper.handled_errors()[1])
   end)

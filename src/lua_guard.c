@@ -367,9 +367,9 @@ static bool tell_late(lua_State *L, desist__frame *frame) {
   return true;
 }
 
-/* seconds, function(seconds since, token): is called in the coroutine that runs,
-** by a hook, once for each guard that still runs so long after its error was
-** raised. nil: nobody is told. */
+/* seconds, function(seconds since, token): is called in the coroutine that
+** runs, by a hook, once for each guard that still runs so long after its error
+** was raised. nil: nobody is told. */
 int desist__watch_guards(lua_State *L) {
   desist__guards *guards = &desist__host_of(L)->guards;
   luaL_unref(L, LUA_REGISTRYINDEX, guards->on_late);
