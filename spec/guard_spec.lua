@@ -187,6 +187,49 @@ describe("desist.guard", function()
       })
     end)
 
+    it("is heard by the guarded code when callbacks run just then", function()
+      local source, finished = desist.source(), false
+      source:token():register(function()
+        busy(0.005)
+        finished = true
+      end)
+      local ok, err = desist.guard({ token = source:token(), grace = 60 },
+        function()
+          source:cancel "enough"
+          forever()
+        end)
+      assert.is_true(finished)
+      assert.is_false(ok)
+      assert.equal(source:token():error(), err)
+    end)
+
+    it("is heard when it comes in a dispatch", function()
+      local source, finished = desist.after(SOON), 0
+      source:token():register(function()
+        busy(0.005)
+        finished = finished + 1
+      end)
+      local ok, err = desist.guard({ token = source:token(), grace = 60 },
+        function() while true do desist.dispatch() end end)
+      desist.dispatch()
+      assert.equal(1, finished)
+      assert.is_false(ok)
+      assert.equal(source:token():error(), err)
+    end)
+
+    it("interrupts guards that callbacks call at once", function()
+      local source, inner = desist.source(), desist.after(SOON)
+      local started, result = desist.now(), nil
+      source:token():register(function()
+        result = table.pack(desist.guard({
+          token = inner:token(), grace = 60,
+        }, forever))
+      end)
+      source:cancel()
+      assert.is_false(result[1])
+      assert.is_true(desist.now() - started < 30)
+    end)
+
     it("leaves nothing behind when it is over", function()
       local source = desist.after(SOON)
       desist.guard({ token = source:token(), grace = 0 }, forever)
@@ -419,6 +462,44 @@ describe("desist.guard", function()
         assert.is_nil(ok)
         assert.equal("enough", err.reason)
       end))
+
+    it("cancels the tasks of an idle async.run, which clean up", function()
+      local source, cleaned = desist.after(SOON), {}
+      local ok, err = desist.guard({ token = source:token(), grace = 60 },
+        async.run, function()
+          async.spawn(function()
+            local _, reason = pcall(async.sleep, 1000)
+            async.shield(async.sleep, 0.001)
+            cleaned[1] = tostring(reason)
+          end)
+          async.sleep(1000)
+        end)
+      assert.is_false(ok)
+      assert.equal(source:token():error(), err)
+      assert.same({ "cancelled: deadline exceeded" }, cleaned)
+    end)
+
+    it("lets async.run give results that came in time", function()
+      local source = desist.after(SOON)
+      assert.same({ true, "done" }, {
+        desist.guard({ token = source:token(), grace = 60 }, async.run,
+          function()
+            pcall(async.sleep, 1000)
+            return "done"
+          end),
+      })
+    end)
+
+    it("ends an idle async.run when the grace is over", function()
+      local source = desist.after(SOON)
+      local ok, err = desist.guard(
+        { token = source:token(), grace = 2 * SOON }, async.run,
+        function()
+          while true do pcall(async.shield, async.sleep, 1000) end
+        end)
+      assert.is_false(ok)
+      assert.equal(source:token():error(), err)
+    end)
 
     it("leaves the loop whole", function()
       for _, grace in ipairs { 0, 0.002 } do

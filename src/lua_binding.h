@@ -381,9 +381,12 @@ int desist__watch_guards(lua_State *L);
 void desist__guard_open(lua_State *L, host *owner);
 /* At the end of the state. */
 void desist__guards_end(host *owner);
-/* Inside a long wait: raises what a guard around it has to raise, */
-void desist__guard_check(lua_State *L, host *owner);
-/* and the moment when it may have to. DESIST_NEVER: not before it is told. */
+/* Inside a long wait: raises what a guard around it has to raise. `give`: the
+** first time it is only pushed, and the result is true. */
+bool desist__guard_check(lua_State *L, host *owner, bool give);
+/* Callbacks have run, and L goes on. */
+void desist__guards_called(lua_State *L, host *owner);
+/* The moment when a wait must look again; DESIST_NEVER: when it is woken. */
 int64_t desist__guard_until(const host *owner);
 
 #if DESIST__GUARD

@@ -15,6 +15,9 @@
 **      touches a state that may be at work elsewhere.
 **   #2 A token's error is raised once. Then there is grace, so that cleanup can
 **      run; then it is raised before every instruction until the guard is left.
+**      Callbacks that a cancellation runs, this token's own perhaps, have the
+**      grace before that: the error is put off until they have run, for it
+**      would be theirs and not reach what is guarded.
 **   #3 Never inside the Lua files of desist: they would be left half done. What
 **      they call is interrupted, and their waits are.
 **   #4 A hook that finds nothing to do takes itself away, and puts back the one
@@ -36,7 +39,7 @@
 
 #  include "atomic.h"
 
-enum { QUIET, RAISED, STOPPING, DONE };
+enum { QUIET, PUT_OFF, RAISED, STOPPING, DONE };
 
 enum {
   /* Instructions between two looks without signals. A prime: others' hooks
@@ -62,6 +65,7 @@ static bool is_over(const desist__frame *frame) {
 static int64_t moment_of(const desist__frame *frame) {
   if (!is_over(frame)) return DESIST_NEVER;
   if (frame->token == NULL) return frame->until;
+  if (frame->stage == PUT_OFF) return frame->until;
   if (frame->stage != RAISED) return 0;
   return frame->late < frame->until ? frame->late : frame->until;
 }
@@ -258,8 +262,33 @@ static int64_t later(int64_t now, int64_t duration) {
   return duration >= DESIST_NEVER - now ? DESIST_NEVER : now + duration;
 }
 
-/* Keeps #2 and #5. */
-static int raise_in(lua_State *L, desist__frame *frame) {
+/* Keeps #2, where callbacks run. */
+static bool put_off(lua_State *L, desist__frame *frame) {
+  desist__guards *guards = frame->guards;
+  int64_t now = desist_now();
+  if (frame->stage != QUIET || frame->grace == 0 ||
+      desist__host_with(guards)->calls <= frame->calls)
+    return false;
+  frame->stage = PUT_OFF;
+  frame->until = later(now, frame->grace);
+  rest(guards, L);
+  set_timer(guards, now);
+  return true;
+}
+
+void desist__guards_called(lua_State *L, host *owner) {
+  desist__guards *guards = &owner->guards;
+  desist__frame *frame;
+  for (frame = guards->top; frame != NULL; frame = frame->below) {
+    if (frame->stage != PUT_OFF || owner->calls > frame->calls) continue;
+    frame->stage = QUIET;
+    arm(guards, L, 1);
+    set_timer(guards, desist_now());
+  }
+}
+
+/* Notes that the error is raised now; keeps #2 and #5. */
+static void note_raised(lua_State *L, desist__frame *frame) {
   desist__guards *guards = frame->guards;
   int64_t now = desist_now();
   if (frame->stage == QUIET && L != guards->finalizing) {
@@ -277,15 +306,24 @@ static int raise_in(lua_State *L, desist__frame *frame) {
     arm(guards, L, 1);
   }
   set_timer(guards, now);
+}
+
+static int raise_in(lua_State *L, desist__frame *frame) {
+  note_raised(L, frame);
   push_error(L, frame);
   return lua_error(L);
 }
 
-void desist__guard_check(lua_State *L, host *owner) {
+bool desist__guard_check(lua_State *L, host *owner, bool give) {
   desist__frame *frame;
-  if (owner->guards.top == NULL) return;
+  if (owner->guards.top == NULL) return false;
   frame = find_due(&owner->guards, desist_now());
-  if (frame != NULL && frame->token != NULL) (void)raise_in(L, frame);
+  if (frame == NULL || frame->token == NULL || put_off(L, frame)) return false;
+  if (!give || frame->stage != QUIET || frame->grace == 0)
+    (void)raise_in(L, frame);
+  push_error(L, frame);
+  note_raised(L, frame);
+  return true;
 }
 
 int64_t desist__guard_until(const host *owner) {
@@ -346,7 +384,7 @@ static bool tell_late(lua_State *L, desist__frame *frame) {
   desist__guards *guards = frame->guards;
   host *owner = desist__host_with(guards);
   int64_t now = desist_now();
-  if (frame->stage == QUIET || now < frame->late) return false;
+  if (frame->stage < RAISED || now < frame->late) return false;
   frame->late = DESIST_NEVER;
   luaL_checkstack(L, 20, NULL);
   desist__push_message_handler(L, owner);
@@ -406,7 +444,7 @@ static void on_hook(lua_State *L, lua_Debug *ar) {
     arm(guards, L, 1);
   else if (frame->token == NULL)
     set_aside(frame, L);
-  else if (!tell_late(L, frame))
+  else if (!put_off(L, frame) && !tell_late(L, frame))
     (void)raise_in(L, frame);
 }
 
@@ -436,6 +474,7 @@ static void enter(desist__guards *guards, desist__frame *frame, lua_State *L) {
   frame->before = guards->running;
   frame->resumes = guards->resumes;
   frame->below = guards->top;
+  frame->calls = desist__host_with(guards)->calls;
   frame->stage = QUIET;
   frame->kept = false;
   if (guards->top == NULL) start(guards);
@@ -613,7 +652,7 @@ static void check_callable(lua_State *L, int index) {
 static bool is_from_below(lua_State *L, const desist__frame *frame) {
   bool is = false;
   for (; frame != NULL && !is; frame = frame->below) {
-    if (frame->token == NULL || frame->stage == QUIET) continue;
+    if (frame->token == NULL || frame->stage < RAISED) continue;
     push_error(L, frame);
     is = lua_rawequal(L, -1, -2) != 0;
     lua_pop(L, 1);
@@ -848,7 +887,14 @@ void desist__guard_open(lua_State *L, host *owner) {
 
 void desist__guards_end(host *owner) { (void)owner; }
 
-void desist__guard_check(lua_State *L, host *owner) {
+bool desist__guard_check(lua_State *L, host *owner, bool give) {
+  (void)L;
+  (void)owner;
+  (void)give;
+  return false;
+}
+
+void desist__guards_called(lua_State *L, host *owner) {
   (void)L;
   (void)owner;
 }

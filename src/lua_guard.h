@@ -35,9 +35,10 @@ struct desist__frame {
   desist_token *token;      /* borrowed; NULL: a budget */
   desist_registration registration;
   int64_t grace;
-  int64_t until;  /* RAISED: end of the grace; a budget: its end */
+  int64_t until;  /* PUT_OFF, RAISED: end of the grace; a budget: its end */
   int64_t raised; /* when its error was raised first */
   int64_t late;   /* when it is to be told that it still runs */
+  unsigned calls; /* the host's, when it was entered */
   uint8_t stage;
   bool kept; /* the innermost of a coroutine that has yielded */
 };
