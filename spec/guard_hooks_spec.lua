@@ -55,7 +55,10 @@ describe("hooks of a debugger or profiler", function()
       local before = lines
       local a = 1
       a = a + 1
-      hook_is(count, "l", 0)
+      -- without signals the guard's is there, and passes events on
+      if select(2, desist.can_interrupt()) == "signal" then
+        hook_is(count, "l", 0)
+      end
       return lines - before, a
     end)
     assert.is_true(ok)

@@ -123,7 +123,7 @@ static void count_signal(int number) {
 
 /* As one that was put over ours does, or the system, which had chosen it for a
 ** thread just before: it is called when the state is gone. */
-TEST(the_handler_may_come_after_the_state) {
+TEST_WITH_SIGNALS(the_handler_may_come_after_the_state) {
   struct sigaction ours, first, over;
   lua_State *L;
   memset(&ours, 0, sizeof ours);
