@@ -5,10 +5,11 @@
 #   make test       all tests; ends with "N passed, N failed"
 #   make check      lint, tests, sanitizers: what CI runs
 #   make bench      how fast, against what
+#   make play       a game that embeds Lua and desist
 #   make install    PREFIX=/usr/local DESTDIR=
 #
-# Besides: lib amalgamation rock lint format race asan valgrind oom coverage
-# docs clean.
+# Besides: lib amalgamation game rock lint format race asan valgrind oom
+# coverage docs clean.
 # demo, test and their like first install what the machine lacks (.ci/setup.sh).
 #
 # A variant is the same build with other flags in a folder of its own:
@@ -202,7 +203,29 @@ $(spec_cxx:%=$(B)/spec/%): $(B)/spec/%: spec/c/%.cpp $(static)
 	@echo "compile $@"
 	@$(compile_spec_cxx) $(flags) -o $@ $< $(link_spec)
 
--include $(wildcard $(B)/obj/*.d $(B)/spec/*.d)
+# The game of examples/game. SDL's headers are the system's: its warnings are
+# not ours.
+game := $(B)/game/game
+game_objects := $(patsubst examples/game/%.c,$(B)/game/%.o,\
+  $(wildcard examples/game/*.c))
+sdl_cflags = $(patsubst -I%,-isystem %,$(shell pkg-config --cflags sdl2))
+sdl_libs = $(shell pkg-config --libs sdl2)
+
+.PHONY: game-program
+game-program: $(game)
+
+$(game_objects): flags += $(lua_cflags) $(sdl_cflags)
+$(game_objects): $(B)/game/%.o: examples/game/%.c Makefile
+	@mkdir -p $(@D)
+	@echo "compile $@"
+	@$(compile_spec) $(flags) -c -o $@ $<
+
+$(game): $(game_objects) $(static)
+	@echo "link    $@"
+	@$(CC) $(flags) -o $@ $(game_objects) $(LDFLAGS) $(static) $(sdl_libs) \
+	  $(lua_libs) -lm $(LDLIBS)
+
+-include $(wildcard $(B)/obj/*.d $(B)/spec/*.d $(B)/game/*.d)
 
 # --- Running checks ---------------------------------------------------------
 
@@ -243,17 +266,24 @@ jobs = $(if $(filter -j%,$(MAKEFLAGS)),,-j2)
 
 setup = @sh .ci/setup.sh
 to_build := cc lua5.4 lua.h
-to_test := $(to_build) busted luv cqueues prosody luarocks pkg-config c++ \
-  clang cmake
+to_play := $(to_build) pkg-config sdl2
+to_test := $(to_play) busted luv cqueues prosody luarocks c++ clang cmake
 to_lint := luacheck luac5.1 clang-format cppcheck
 
-# --- demo, bench ------------------------------------------------------------
+# --- demo, game, bench ------------------------------------------------------
 
-.PHONY: demo bench
+.PHONY: demo game play bench
 demo:
 	$(setup) 'make demo' $(to_build) 'luv?'
 	@$(MAKE) module
 	@$(lua_env) $(LUA) examples/register_callback.lua $(ARGS)
+
+game:
+	$(setup) 'make game' $(to_play)
+	@$(MAKE) game-program
+
+play: game
+	$(game) $(ARGS)
 
 bench:
 	$(setup) 'make bench' $(to_build) c++ pkg-config glib lua5.3 lgi luv \
@@ -280,7 +310,14 @@ test:
 	$(setup) 'make test' $(to_test)
 	$(call suite,test)
 
-test-steps: specs run test-variants test-packages
+test-steps: specs run test-game test-variants test-packages
+
+# Without a display. It changes scripts while they run: a copy of them.
+.PHONY: test-game
+test-game: $(game)
+	@rm -rf $(B)/game/scripts && cp -R examples/game/scripts $(B)/game
+	$(step) $(SUITE)game $(LIMIT) env SDL_VIDEODRIVER=dummy $(WRAP) $(game) \
+	  --scripts $(B)/game/scripts --test
 
 test-variants:
 	$(step) nothreads/build 300 $(MAKE) $(jobs) VARIANT=nothreads lib module
@@ -331,6 +368,7 @@ asan-steps oom-steps: export UBSAN_OPTIONS = print_stacktrace=1
 asan-steps:
 	@+$(MAKE) -k run VARIANT=asan SUITE=asan/ WRAP="$(still)" \
 	  RUN="$(filter-out $(spec_oom),$(programs))" STRESS_SECONDS=3
+	@+$(MAKE) test-game VARIANT=asan SUITE=asan/ WRAP="$(still)"
 	@+$(MAKE) -k specs VARIANT=asan SUITE=asan/ WRAP="$(preload)"
 	@+$(MAKE) -k specs VARIANT=asan SUITE=asan-collecting/ \
 	  WRAP="$(preload) CHECK_SLOWER=100" \
@@ -379,11 +417,11 @@ valgrind-steps:
 # --- lint, check ------------------------------------------------------------
 
 c_files := $(wildcard src/*.[ch] spec/c/*.[ch] spec/c/*.cpp spec/hosts/*.c \
-  bench/*.[ch] bench/*.cpp)
+  bench/*.[ch] bench/*.cpp examples/game/*.[ch])
 
 .PHONY: lint lint-steps format docs
 lint:
-	$(setup) 'make lint' $(to_build) luarocks clang $(to_lint)
+	$(setup) 'make lint' $(to_play) luarocks clang $(to_lint)
 	$(call suite,lint)
 
 lint-steps: all
@@ -392,7 +430,8 @@ lint-steps: all
 	$(step) lint/format $(LIMIT) clang-format --dry-run -Werror $(c_files)
 	$(step) lint/cppcheck $(LIMIT) cppcheck --quiet --error-exitcode=1 \
 	  --enable=warning,portability,performance --std=c11 --inline-suppr -Isrc src
-	$(step) lint/clang 300 $(MAKE) $(jobs) VARIANT=clang lib module programs
+	$(step) lint/clang 300 $(MAKE) $(jobs) VARIANT=clang lib module programs \
+	  game-program
 	$(step) lint/analyze 300 clang --analyze --analyzer-output text \
 	  -Xclang -analyzer-werror -std=gnu11 -Isrc $(lua_cflags) $(wildcard src/*.c)
 	$(step) lint/layers $(LIMIT) $(LUA) .ci/lint.lua layers
