@@ -336,6 +336,19 @@ describe("a step with a budget", function()
     assert.is_true(step(helper.many(3000)) - before < 5)
   end)
 
+  it("has a guard stop what cannot be set aside", function()
+    local source = desist.after(10 * BUDGET)
+    local task = loop:spawn(function()
+      return desist.guard({ token = source:token(), grace = 0.001 },
+        function()
+          while true do pcall(table.sort, { 3, 2, 1 }, forever) end
+        end)
+    end)
+    loop:step(0, STEP)
+    step_until(function() return task:result() ~= nil end)
+    assert.is_false((select(2, task:result())))
+  end)
+
   it("ends when the cancelling task overruns it too", function()
     local tasks = {}
     for i = 1, 5 do
