@@ -385,8 +385,8 @@ asan-steps:
 preload = $(still) env LD_PRELOAD=$(shell $(CC) -print-file-name=libasan.so)
 collecting = -e 'collectgarbage(\"incremental\", $(1), 1000)'
 specs_big := $(filter async_checkpoint async_failure async_gather async_idle async_odd \
-  async_loop async_misuse async_property async_scope async_task async_token clock \
-  effective_deadline handle inspect% late linked_all long_lived loop_luv \
+  async_loop async_misuse async_property async_scope async_task async_token \
+  budget clock effective_deadline guard% handle inspect% late linked_all long_lived loop_luv \
   loop_prosody misuse order sync_queue,\
   $(SPECS))
 specs_small := $(filter-out examples% $(specs_big),$(SPECS))

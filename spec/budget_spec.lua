@@ -14,7 +14,7 @@ local function busy(seconds)
   while os.clock() < ends do end -- luacheck: ignore 542
 end
 
-local BUDGET = 0.003 * helper.slower
+local BUDGET = 0.003 * math.min(helper.slower, 10)
 local STEP = { budget = BUDGET }
 
 describe("a step with a budget", function()
