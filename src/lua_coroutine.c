@@ -32,7 +32,7 @@ int desist__resume(host *owner, lua_State *co, lua_State *from, int arguments,
   here.co = co;
   here.from = from;
   here.task = task;
-  if (top != NULL || guards->kept > 0) desist__guards_resuming(guards, co);
+  if (top != NULL || guards->kept != NULL) desist__guards_resuming(guards, co);
   desist__store_release(&guards->running, co);
   guards->resumes = &here;
   status = lua_resume(co, from, arguments, results);
@@ -78,8 +78,7 @@ static int resume_through(lua_State *L, lua_State *co, int arguments,
   int status, results;
   if (give_arguments(L, co, arguments) != 0) return -1;
   status = desist__resume(owner, co, L, arguments, &results, false);
-  if (status == LUA_YIELD && owner->guards.aside)
-    return lua_yieldk(L, 0, 0, k);
+  if (status == LUA_YIELD && owner->guards.aside) return lua_yieldk(L, 0, 0, k);
   return take_results(L, co, status, results);
 }
 
@@ -101,14 +100,14 @@ static int go_on_resume(lua_State *L, int status, lua_KContext context) {
   (void)status;
   (void)context;
   lua_settop(L, 1);
-  return finish_resume(
-      L, resume_through(L, lua_tothread(L, 1), 0, go_on_resume));
+  return finish_resume(L,
+                       resume_through(L, lua_tothread(L, 1), 0, go_on_resume));
 }
 
 static int tracked_resume(lua_State *L) {
   lua_State *co = check_coroutine(L);
-  return finish_resume(
-      L, resume_through(L, co, lua_gettop(L) - 1, go_on_resume));
+  return finish_resume(L,
+                       resume_through(L, co, lua_gettop(L) - 1, go_on_resume));
 }
 
 /* For the loops: what is set aside comes back as true and that key. */
@@ -194,8 +193,8 @@ static int go_on_wrapped(lua_State *L, int status, lua_KContext context) {
 
 static int call_wrapped(lua_State *L) {
   lua_State *co = lua_tothread(L, lua_upvalueindex(2));
-  return finish_wrapped(
-      L, co, resume_through(L, co, lua_gettop(L), go_on_wrapped));
+  return finish_wrapped(L, co,
+                        resume_through(L, co, lua_gettop(L), go_on_wrapped));
 }
 
 static int tracked_wrap(lua_State *L) {

@@ -32,12 +32,14 @@ struct desist__frame {
   lua_State *L;             /* the coroutine that called */
   lua_State *before;        /* guards->running then */
   desist__resumed *resumes; /* guards->resumes then */
-  desist_token *token;      /* borrowed; NULL: a budget */
+  desist_token *token;      /* NULL: a budget */
   desist_registration registration;
   int64_t grace;
   int64_t until; /* RAISED: end of the grace; a budget: its end */
   uint8_t stage;
+  bool held; /* registered, with a reference */
   bool kept; /* the innermost of a coroutine that has yielded */
+  desist__frame *next, *previous; /* guards->kept, if it is */
 };
 
 /* A tracked resume, while it runs. */
@@ -65,18 +67,18 @@ struct desist__guards {
   desist__frame *top;       /* innermost; NULL: the state is not interrupted */
   lua_State *running;       /* the coroutine that runs, as far as is known */
   desist__resumed *resumes; /* innermost */
-  lua_State *walked;        /* running resumed it, in ways not tracked */
-  int64_t since;            /* processor time when walked (or running) was armed */
+  int64_t since;            /* processor time when something was armed */
   int64_t timer;            /* when the timer is due; 0: never */
+  unsigned rings;           /* how often the handler has been here */
   desist__hook hooks[DESIST__HOOKS];
   int next_hook;
   bool by_signal;
   bool alert; /* some frame is cancelled or over */
   bool aside; /* what yields now is set aside */
   bool tracked;
-  int kept;           /* coroutines that have yielded inside of guards */
-  int boxes;          /* registry: coroutine -> its innermost guard, weakly */
-  int finalizer;      /* registry: the coroutine that runs finalizers */
+  desist__frame *kept; /* of coroutines that have yielded inside of guards */
+  int boxes;           /* registry: coroutine -> its innermost guard, weakly */
+  int finalizer;       /* registry: the coroutine that runs finalizers */
   lua_State *finalizing; /* that one, while it does */
 };
 
