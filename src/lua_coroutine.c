@@ -21,26 +21,31 @@ const char desist__aside_key = 0;
 
 /* --- Resuming --- */
 
-int desist__resume(host *owner, lua_State *co, lua_State *from, int arguments,
-                   int *results, bool task) {
+static int resume_as(host *owner, lua_State *co, lua_State *from, int arguments,
+                     int *results, desist__resumed *here) {
   desist__guards *guards = &owner->guards;
   desist__frame *top = guards->top;
   lua_State *before = guards->running;
-  desist__resumed here;
   int status;
-  here.below = guards->resumes;
-  here.co = co;
-  here.from = from;
-  here.task = task;
+  here->below = guards->resumes;
+  here->co = co;
   if (top != NULL || guards->kept != NULL) desist__guards_resuming(guards, co);
   desist__store_release(&guards->running, co);
-  guards->resumes = &here;
+  guards->resumes = here;
   status = lua_resume(co, from, arguments, results);
-  guards->resumes = here.below;
+  guards->resumes = here->below;
   desist__store_release(&guards->running, before);
   if (top != NULL || guards->top != NULL)
     desist__guards_resumed(guards, co, from, top, status == LUA_YIELD);
   return status;
+}
+
+int desist__resume(host *owner, lua_State *co, lua_State *from, int arguments,
+                   int *results, bool task) {
+  desist__resumed here;
+  here.from = from;
+  here.task = task;
+  return resume_as(owner, co, from, arguments, results, &here);
 }
 
 /* Moves what the resume gave to L: how many values; -1: it is an error. */
@@ -332,6 +337,38 @@ void desist__track(lua_State *L, host *owner) {
 int desist__track_coroutines(lua_State *L) {
   desist__track(L, desist__host_of(L));
   return 0;
+}
+
+/* --- For hosts --- */
+
+int desist_lua_resume(lua_State *co, lua_State *from, int arguments,
+                      int *results) {
+  host *owner = desist__host_in(co);
+  desist__resumed here;
+  if (owner == NULL || owner->inbox == NULL)
+    return lua_resume(co, from, arguments, results);
+  here.from = NULL;
+  here.task = false;
+  return resume_as(owner, co, from, arguments, results, &here);
+}
+
+#else
+
+int desist_lua_resume(lua_State *co, lua_State *from, int arguments,
+                      int *results) {
+#  if LUA_VERSION_NUM >= 504
+  return lua_resume(co, from, arguments, results);
+#  else
+  int status;
+#    if LUA_VERSION_NUM >= 502
+  status = lua_resume(co, from, arguments);
+#    else
+  (void)from;
+  status = lua_resume(co, arguments);
+#    endif
+  *results = lua_gettop(co);
+  return status;
+#  endif
 }
 
 #endif

@@ -249,6 +249,7 @@ static int raise_in(lua_State *L, desist__frame *frame) {
     rest(guards, L);
   } else {
     frame->stage = STOPPING;
+    arm(guards, L, 1);
   }
   set_timer(guards, now);
   push_error(L, frame);

@@ -45,8 +45,8 @@ struct desist__frame {
 /* A tracked resume, while it runs. */
 struct desist__resumed {
   desist__resumed *below;
-  lua_State *co, *from;
-  bool task; /* by a loop: what is set aside comes back here */
+  lua_State *co, *from; /* from NULL: by a host; nothing is set aside there */
+  bool task;            /* by a loop: what is set aside comes back here */
 };
 
 /* A hook of somebody else's, which ours is in the place of. */
