@@ -182,13 +182,29 @@ DESIST_API void desist_lua_set_main(lua_State *L, lua_State *main);
 ** given `grace` nanoseconds to clean up, and then stopped at every instruction
 ** until it has left. `handler` is the index of a message handler, or 0.
 ** Protected: what the function gave, or the error. A token that is cancelled
-** already: LUA_ERRRUN and its error, and the function is not called. The
-** function cannot yield across this call. What can be stopped and what cannot:
-** docs/guard.md. Built with DESIST_NO_GUARD: LUA_ERRRUN and a message.
+** already: LUA_ERRRUN and its error, as if the function had raised it, which is
+** not called. The function cannot yield across this call. As desist.guard does,
+** the first call has coroutines tracked (desist.track_coroutines). What can be
+** stopped and what cannot: docs/guard.md. Built with DESIST_NO_GUARD: LUA_ERRRUN
+** and a message.
 */
 DESIST_API int desist_lua_pcall(lua_State *L, int arguments, int results,
                                 int handler, desist_token *token,
                                 int64_t grace);
+
+/*
+** lua_resume, for hosts that schedule coroutines of their own: it gives what
+** lua_resume of Lua 5.4 gives, in every Lua, and keeps track of which coroutine
+** runs, as coroutine.resume does once it is tracked. Then a guard around this
+** call finds the code at once, and a guard that is entered in the coroutine may
+** be yielded across: it goes on with it. A coroutine that is resumed by
+** lua_resume itself has guards which cannot be yielded across, and one that is
+** made before the guard is found only where Lua code called what resumed it,
+** and only by signals. The budget of a step does not set aside what runs in
+** this call; the host closes coroutines as it likes.
+*/
+DESIST_API int desist_lua_resume(lua_State *co, lua_State *from, int arguments,
+                                 int *results);
 
 /* How a guard interrupts Lua code in this build, on this thread. */
 typedef enum desist_lua_interrupts {

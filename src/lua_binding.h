@@ -394,7 +394,6 @@ int64_t desist__guard_until(const host *owner);
 typedef struct guard_box {
   const box_type *type;
   desist__frame frame;
-  bool entered;
 } guard_box;
 
 extern const box_type desist__guard_type;

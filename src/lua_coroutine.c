@@ -23,19 +23,20 @@ const char desist__aside_key = 0;
 
 /* --- Resuming --- */
 
-/* lua_resume, tracked. */
-static inline int resume(host *owner, lua_State *co, lua_State *from,
-                         int arguments, int *results, bool task) {
+/* lua_resume, tracked; `through` is `from`, or NULL if a host calls. */
+static inline int resume_through(host *owner, lua_State *co, lua_State *from,
+                                 int arguments, int *results, bool task,
+                                 lua_State *through) {
   desist__guards *guards = &owner->guards;
   desist__frame *top = guards->top;
   lua_State *before = guards->running;
-  desist__resumed here;
   int status;
+  desist__resumed here;
   here.below = guards->resumes;
   here.co = co;
-  here.from = from;
+  here.from = through;
   here.task = task;
-  if (top != NULL || guards->kept > 0)
+  if (top != NULL || guards->kept != NULL)
     desist__guards_resuming(guards, co, from);
   desist__store_release(&guards->running, co);
   guards->resumes = &here;
@@ -45,6 +46,11 @@ static inline int resume(host *owner, lua_State *co, lua_State *from,
   if (top != NULL || guards->top != NULL)
     desist__guards_resumed(guards, co, from, top, status == LUA_YIELD);
   return status;
+}
+
+static inline int resume(host *owner, lua_State *co, lua_State *from,
+                         int arguments, int *results, bool task) {
+  return resume_through(owner, co, from, arguments, results, task, from);
 }
 
 enum { FREE = LUA_MINSTACK / 2 }; /* slots that a C function has anyway */
@@ -428,6 +434,35 @@ void desist__track(lua_State *L, host *owner) {
 int desist__track_coroutines(lua_State *L) {
   desist__track(L, desist__host_of(L));
   return 0;
+}
+
+/* --- For hosts --- */
+
+int desist_lua_resume(lua_State *co, lua_State *from, int arguments,
+                      int *results) {
+  host *owner = desist__host_in(co);
+  if (owner == NULL || owner->inbox == NULL)
+    return lua_resume(co, from, arguments, results);
+  return resume_through(owner, co, from, arguments, results, false, NULL);
+}
+
+#else
+
+int desist_lua_resume(lua_State *co, lua_State *from, int arguments,
+                      int *results) {
+#  if LUA_VERSION_NUM >= 504
+  return lua_resume(co, from, arguments, results);
+#  else
+  int status;
+#    if LUA_VERSION_NUM >= 502
+  status = lua_resume(co, from, arguments);
+#    else
+  (void)from;
+  status = lua_resume(co, arguments);
+#    endif
+  *results = lua_gettop(co);
+  return status;
+#  endif
 }
 
 #endif

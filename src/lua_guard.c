@@ -12,7 +12,7 @@
 **   #1 A frame stands in the list of active ones exactly while what it guards
 **      is on the stack of this thread: its function's C frame is there, or that
 **      of the tracked resume of the coroutine it is in. So the handler never
-**      touches a state that may be at work elsewhere.
+**      touches a state that may be at work elsewhere. It holds its token.
 **   #2 A token's error is raised once. Then there is grace, so that cleanup can
 **      run; then it is raised before every instruction until the guard is left.
 **      Callbacks that a cancellation runs, this token's own perhaps, have the
@@ -85,8 +85,7 @@ static desist__frame *find_due(const desist__guards *guards, int64_t now) {
   return guard != NULL ? guard : budget;
 }
 
-/* When the timer is to ring. */
-static void set_timer(desist__guards *guards, int64_t now) {
+static void set_timer_once(desist__guards *guards, int64_t now) {
   const desist__frame *frame;
   int64_t next = DESIST_NEVER;
   bool alert = false;
@@ -108,6 +107,17 @@ static void set_timer(desist__guards *guards, int64_t now) {
                                       : 0,
                           TICK_NANOSECONDS);
 #  endif
+}
+
+/* When the timer is to ring. The handler does this too, which may come in the
+** middle of it. */
+static void set_timer(desist__guards *guards, int64_t now) {
+  unsigned rings = desist__load_relaxed(&guards->rings);
+  set_timer_once(guards, now);
+  while (desist__load_relaxed(&guards->rings) != rings) {
+    rings = desist__load_relaxed(&guards->rings);
+    set_timer_once(guards, desist_now());
+  }
 }
 
 /* --- Hooks --- */
@@ -188,8 +198,8 @@ static void rest(desist__guards *guards, lua_State *L) {
 static lua_State *resumed_in(lua_State *L) {
   lua_Debug ar;
   lua_State *other;
-  if (!lua_getstack(L, 0, &ar) || !lua_getinfo(L, "S", &ar)) return NULL;
-  if (*ar.what != 'C') return L;
+  if (!lua_getstack(L, 0, &ar) || !lua_getinfo(L, "S", &ar) || *ar.what != 'C')
+    return NULL;
   other = lua_tothread(L, 1);
   return other != NULL ? other : lua_tothread(L, lua_upvalueindex(1));
 }
@@ -235,6 +245,7 @@ static void on_interrupt(desist__interrupt *self) {
   int64_t now = desist_now();
   if (find_due(guards, now) != NULL) point(guards);
   set_timer(guards, now);
+  desist__store_relaxed(&guards->rings, guards->rings + 1);
 }
 
 #  endif
@@ -468,6 +479,20 @@ static void stop(desist__guards *guards) {
   guards->alert = false;
 }
 
+static void hold(desist__frame *frame) {
+  desist_token_retain(frame->token);
+  frame->held = true;
+  desist_register(frame->token, &frame->registration, on_cancel, frame->guards);
+}
+
+/* The handler does not know it any more. */
+static void let_go(desist__frame *frame) {
+  if (!frame->held) return;
+  frame->held = false;
+  (void)desist_unregister_wait(&frame->registration);
+  desist_token_release(frame->token);
+}
+
 static void enter(desist__guards *guards, desist__frame *frame, lua_State *L) {
   frame->guards = guards;
   frame->L = L;
@@ -476,12 +501,11 @@ static void enter(desist__guards *guards, desist__frame *frame, lua_State *L) {
   frame->below = guards->top;
   frame->calls = desist__host_with(guards)->calls;
   frame->stage = QUIET;
-  frame->kept = false;
   if (guards->top == NULL) start(guards);
   desist__store_release(&guards->running, L);
   desist__store_release(&guards->top, frame);
   if (frame->token != NULL)
-    desist_register(frame->token, &frame->registration, on_cancel, guards);
+    hold(frame);
   else
     set_timer(guards, desist_now());
   if (!guards->by_signal) arm(guards, L, MANY);
@@ -490,13 +514,13 @@ static void enter(desist__guards *guards, desist__frame *frame, lua_State *L) {
 /* The frame is the innermost. */
 static void leave(desist__frame *frame) {
   desist__guards *guards = frame->guards;
-  if (frame->token != NULL) (void)desist_unregister_wait(&frame->registration);
   desist__store_release(&guards->top, frame->below);
   desist__store_release(&guards->running, frame->before);
   if (guards->top == NULL)
     stop(guards);
   else
     set_timer(guards, desist_now());
+  let_go(frame);
   rest(guards, frame->L);
   if (guards->alert && find_due(guards, desist_now()) != NULL)
     arm(guards, frame->L, 1);
@@ -518,14 +542,19 @@ static void open_guards(lua_State *L, host *owner) {
   guards->late_after = DESIST_NEVER;
 }
 
+static void let_go_all(desist__frame *frame) {
+  for (; frame != NULL; frame = frame->below) let_go(frame);
+}
+
 void desist__guards_end(host *owner) {
   desist__guards *guards = &owner->guards;
-  if (guards->top != NULL) stop(guards);
-  while (guards->top != NULL) { /* os.exit inside of them */
-    desist__frame *frame = guards->top;
-    if (frame->token != NULL)
-      (void)desist_unregister_wait(&frame->registration);
-    guards->top = frame->below;
+  desist__frame *top = guards->top;
+  desist__store_release(&guards->top, (desist__frame *)NULL);
+  if (top != NULL) stop(guards);
+  let_go_all(top); /* os.exit inside of them */
+  for (; guards->kept != NULL; guards->kept = guards->kept->next) {
+    guards->kept->kept = false;
+    let_go_all(guards->kept);
   }
 #  if DESIST__INTERRUPTS
   desist__interrupt_end(&guards->interrupt);
@@ -533,6 +562,24 @@ void desist__guards_end(host *owner) {
 }
 
 /* --- Coroutines (for lua_coroutine.c) --- */
+
+static void keep(desist__frame *frame) {
+  desist__guards *guards = frame->guards;
+  frame->kept = true;
+  frame->previous = NULL;
+  frame->next = guards->kept;
+  if (frame->next != NULL) frame->next->previous = frame;
+  guards->kept = frame;
+}
+
+static void keep_no_more(desist__frame *frame) {
+  frame->kept = false;
+  if (frame->next != NULL) frame->next->previous = frame->previous;
+  if (frame->previous != NULL)
+    frame->previous->next = frame->next;
+  else
+    frame->guards->kept = frame->next;
+}
 
 /* Pushes the box of the innermost guard of `co`, or nil. Not on the stack of
 ** `co`: making room there enlarges the frame that it was set aside in. */
@@ -544,21 +591,31 @@ static guard_box *push_box(lua_State *L, const desist__guards *guards,
   return (guard_box *)lua_touserdata(L, -1);
 }
 
+/* The innermost guard that `co` has yielded in, or NULL: not kept any more. */
+static desist__frame *take_kept(desist__guards *guards, lua_State *co,
+                                lua_State *from) {
+  guard_box *box;
+  if (from == NULL) from = co;
+  if (guards->kept == NULL || !lua_checkstack(from, 5)) return NULL;
+  box = push_box(from, guards, co);
+  lua_pop(from, 1);
+  if (box == NULL || !box->frame.kept) return NULL;
+  keep_no_more(&box->frame);
+  return &box->frame;
+}
+
 void desist__guards_resuming(desist__guards *guards, lua_State *co,
                              lua_State *from) {
-  if (guards->kept > 0 && lua_checkstack(from, 5)) {
-    guard_box *box = push_box(from, guards, co);
-    lua_pop(from, 1);
-    if (box != NULL && box->frame.kept) {
-      desist__frame *last = &box->frame;
-      while (last->below != NULL) last = last->below;
-      last->below = guards->top;
-      box->frame.kept = false;
-      guards->kept--;
-      if (guards->top == NULL) start(guards);
-      desist__store_release(&guards->top, &box->frame);
-      set_timer(guards, desist_now());
-    }
+  desist__frame *frame = take_kept(guards, co, from);
+  if (frame != NULL && lua_status(co) != LUA_YIELD) {
+    let_go_all(frame); /* it was closed unseen, and begins anew */
+  } else if (frame != NULL) {
+    desist__frame *last = frame;
+    while (last->below != NULL) last = last->below;
+    last->below = guards->top;
+    if (guards->top == NULL) start(guards);
+    desist__store_release(&guards->top, frame);
+    set_timer(guards, desist_now());
   }
   if (guards->top == NULL) return;
   guards->looked = 0;
@@ -569,30 +626,21 @@ void desist__guards_resuming(desist__guards *guards, lua_State *co,
 
 /* The frames above `top` are those of a coroutine that has yielded, or died. */
 static void put_by(desist__guards *guards, desist__frame *top, bool yielded) {
-  desist__frame *first = guards->top, *at;
+  desist__frame *first = guards->top, *last = first;
   desist__store_release(&guards->top, top);
   if (top == NULL) stop(guards);
-  for (at = first; at != top;) {
-    desist__frame *below = at->below;
-    if (!yielded && at->token != NULL)
-      (void)desist_unregister_wait(&at->registration);
-    if (below == top) at->below = NULL;
-    at = below;
-  }
-  first->kept = yielded;
-  if (yielded) guards->kept++;
+  while (last->below != top) last = last->below;
+  last->below = NULL;
+  if (yielded)
+    keep(first);
+  else
+    let_go_all(first);
 }
 
 /* It is closed with the guards it has yielded in. */
 void desist__guards_drop(desist__guards *guards, lua_State *co,
                          lua_State *from) {
-  guard_box *box;
-  if (guards->kept == 0 || !lua_checkstack(from, 5)) return;
-  box = push_box(from, guards, co);
-  lua_pop(from, 1);
-  if (box == NULL || !box->frame.kept) return;
-  box->frame.kept = false;
-  guards->kept--;
+  let_go_all(take_kept(guards, co, from));
 }
 
 void desist__guards_resumed(desist__guards *guards, lua_State *co,
@@ -677,13 +725,12 @@ static int give(lua_State *L, const desist__frame *below, int status,
 
 const box_type desist__guard_type = { "desist.guard", sizeof(guard_box) };
 
-/* Collected with its coroutine. */
+/* Collected with its coroutine, those around it in there after it. */
 static int guard_gc(lua_State *L) {
   guard_box *box = (guard_box *)desist__check(L, 1, &desist__guard_type);
-  if (!box->entered) return 0;
-  box->entered = false;
-  if (box->frame.kept) box->frame.guards->kept--;
-  (void)desist_unregister_wait(&box->frame.registration);
+  if (!box->frame.kept) return 0;
+  keep_no_more(&box->frame);
+  let_go_all(&box->frame);
   return 0;
 }
 
@@ -706,12 +753,14 @@ static int end_yielding(lua_State *L, int status, lua_KContext context) {
   guard_box *box = (guard_box *)lua_touserdata(L, 2);
   desist__frame *below = box->frame.below;
   (void)context;
-  box->entered = false;
   if (box->frame.guards->top == &box->frame) {
     leave(&box->frame);
   } else { /* resumed in a way that is not tracked */
-    if (box->frame.kept) box->frame.guards->kept--;
-    (void)desist_unregister_wait(&box->frame.registration);
+    if (box->frame.kept) {
+      keep_no_more(&box->frame);
+      if (below != NULL) keep(below);
+    }
+    let_go(&box->frame);
     below = NULL;
   }
   luaL_checkstack(L, 10, "too many results");
@@ -734,7 +783,6 @@ static int guard_yielding(lua_State *L, host *owner, int64_t grace) {
   set_box(L, &owner->guards, 2);
   box->frame.token = ((token_box *)lua_touserdata(L, 1))->core;
   box->frame.grace = grace;
-  box->entered = true;
   enter(&owner->guards, &box->frame, L);
   return end_yielding(
       L, lua_pcallk(L, lua_gettop(L) - 3, LUA_MULTRET, 0, 0, end_yielding), 0);
@@ -814,12 +862,35 @@ void desist__guard_open(lua_State *L, host *owner) {
 
 /* --- For hosts --- */
 
+static int not_open(lua_State *L) {
+  return luaL_error(L, "desist is not open in this state");
+}
+
 /* token */
-static int error_of(lua_State *L) {
+static int raise_of(lua_State *L) {
   desist__push_token(L, desist__host_in(L),
                      (desist_token *)lua_touserdata(L, 1));
   desist__push_error(L, -1);
-  return 1;
+  return lua_error(L);
+}
+
+static int track(lua_State *L) {
+  desist__track(L, desist__host_in(L));
+  return 0;
+}
+
+/* In the place of the call; the status. */
+static int fail(lua_State *L, int arguments, lua_CFunction raise,
+                desist_token *token, int handler) {
+  if (handler != 0) handler = lua_absindex(L, handler);
+  lua_settop(L, -arguments - 2);
+  if (!lua_checkstack(L, 2)) {
+    lua_pushnil(L);
+    return LUA_ERRMEM;
+  }
+  lua_pushcfunction(L, raise);
+  lua_pushlightuserdata(L, token);
+  return lua_pcall(L, 1, 0, handler);
 }
 
 int desist_lua_pcall(lua_State *L, int arguments, int results, int handler,
@@ -827,19 +898,22 @@ int desist_lua_pcall(lua_State *L, int arguments, int results, int handler,
   host *owner = desist__host_in(L);
   desist__frame frame;
   int status;
-  if (owner == NULL || owner->inbox == NULL) {
-    lua_settop(L, -arguments - 2);
-    lua_pushliteral(L, "desist is not open in this state");
-    return LUA_ERRRUN;
-  }
+  if (owner == NULL || owner->inbox == NULL)
+    return fail(L, arguments, not_open, NULL, handler);
   if (!desist_token_can_be_cancelled(token))
     return lua_pcall(L, arguments, results, handler);
-  if (desist_token_is_cancelled(token)) {
-    lua_settop(L, -arguments - 2);
-    lua_pushcfunction(L, error_of);
-    lua_pushlightuserdata(L, token);
-    status = lua_pcall(L, 1, 1, 0);
-    return status == LUA_OK ? LUA_ERRRUN : status;
+  if (desist_token_is_cancelled(token))
+    return fail(L, arguments, raise_of, token, handler);
+  if (!owner->guards.tracked) {
+    if (handler != 0) handler = lua_absindex(L, handler);
+    if (!lua_checkstack(L, 1)) return fail(L, arguments, track, NULL, handler);
+    lua_pushcfunction(L, track);
+    status = lua_pcall(L, 0, 0, 0);
+    if (status != LUA_OK) {
+      lua_insert(L, -arguments - 2);
+      lua_pop(L, arguments + 1);
+      return status;
+    }
   }
   memset(&frame, 0, sizeof frame);
   frame.token = token;

@@ -32,7 +32,7 @@ struct desist__frame {
   lua_State *L;             /* the coroutine that called */
   lua_State *before;        /* guards->running then */
   desist__resumed *resumes; /* guards->resumes then */
-  desist_token *token;      /* borrowed; NULL: a budget */
+  desist_token *token;      /* NULL: a budget */
   desist_registration registration;
   int64_t grace;
   int64_t until;  /* PUT_OFF, RAISED: end of the grace; a budget: its end */
@@ -40,14 +40,16 @@ struct desist__frame {
   int64_t late;   /* when it is to be told that it still runs */
   unsigned calls; /* the host's, when it was entered */
   uint8_t stage;
+  bool held; /* registered, with a reference */
   bool kept; /* the innermost of a coroutine that has yielded */
+  desist__frame *next, *previous; /* guards->kept, if it is */
 };
 
 /* A tracked resume, while it runs. */
 struct desist__resumed {
   desist__resumed *below;
-  lua_State *co, *from;
-  bool task; /* by a loop: what is set aside comes back here */
+  lua_State *co, *from; /* from NULL: by a host; nothing is set aside there */
+  bool task;            /* by a loop: what is set aside comes back here */
 };
 
 /* A hook of somebody else's, which ours is in the place of. */
@@ -81,18 +83,19 @@ struct desist__guards {
   /* Since the hook that the handler has set in `running` was not called, the
   ** thread's processor time at the last look; 0: it was called, or not set. */
   int64_t looked;
-  desist__stand
-      stands[DESIST__UNSEEN]; /* of running, of what it resumed, ... */
-  int64_t timer;              /* when the timer is due; 0: never */
+  /* Of running, of what it resumed, and so on. */
+  desist__stand stands[DESIST__UNSEEN];
+  int64_t timer;  /* when the timer is due; 0: never */
+  unsigned rings; /* how often the handler has been here */
   desist__hook hooks[DESIST__HOOKS];
   int next_hook;
   bool by_signal;
   bool alert; /* some frame is cancelled or over */
   bool aside; /* what yields now is set aside */
   bool tracked;
-  int kept;      /* coroutines that have yielded inside of guards */
-  int boxes;     /* registry: coroutine -> its innermost guard, weakly */
-  int finalizer; /* registry: the coroutine that runs finalizers */
+  desist__frame *kept; /* of coroutines that have yielded inside of guards */
+  int boxes;           /* registry: coroutine -> its innermost guard, weakly */
+  int finalizer;       /* registry: the coroutine that runs finalizers */
   lua_State *finalizing; /* that one, while it does */
   lua_State *hookless;   /* it died of an error, and is being closed */
   int64_t late_after;    /* so long after the error a frame is late */

@@ -188,7 +188,7 @@ struct desist__interrupt {
   int thread;               /* atomic: that it is entered on; 0: none */
   bool blocked;             /* the signal was, on this thread */
   timer_t timer;
-  int timer_thread; /* that the timer tells; 0: there is no timer */
+  uint64_t tells; /* the timer, which thread, by its serial; 0: no timer */
   bool ticking;
   uint8_t generation; /* a child of fork has not its parent's timers */
 };

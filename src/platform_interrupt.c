@@ -3,8 +3,14 @@
 **
 ** By a signal directed to that thread, as Go preempts goroutines: SIGURG, which
 ** debuggers let pass, which does nothing by default, and which nobody sends by
-** accident. Who had a handler for it before keeps getting what is not ours.
-** Timers send it too: by the thread's number, so no other thread is needed.
+** accident. Timers send it too: by the thread's number, so no other thread is
+** needed.
+**
+** Who had a handler for it before keeps getting what is not ours: ours carries
+** an address of ours. (One that the system has merged with somebody else's
+** does not; so whatever comes, what is entered runs.) He who put a handler over
+** ours may pass on what he gets to the one he found there: then it is for the
+** one that was there before his.
 **
 ** What is entered on a thread stands in a list of that thread's own, which only
 ** it touches, its signal handler included.
@@ -28,40 +34,121 @@
 #  endif
 
 /* In the static block, so that a handler's look at it allocates nothing. */
-static __thread desist__interrupt *entered
-    __attribute__((tls_model("initial-exec")));
+#  define THREAD_LOCAL \
+    static __thread __attribute__((tls_model("initial-exec")))
 
-static desist__mutex lock = DESIST__MUTEX_INIT;
-static struct sigaction before; /* under the lock, set before ours is there */
-static const char mark = 0;     /* our timers carry its address */
+enum { HANDLERS = 8 };
 
-static __thread int number __attribute__((tls_model("initial-exec")));
+THREAD_LOCAL desist__interrupt *entered;
+THREAD_LOCAL int passing;     /* to whom of befores, from 1 on; 0: to none */
+THREAD_LOCAL uint64_t serial; /* no other thread's, ever; 0: none yet */
+THREAD_LOCAL int thread_number;
+
+static const char mark = 0; /* ours carry its address */
+
+/* Whose signal it was before us, each once, in that order. */
+static struct sigaction befores[HANDLERS]; /* whole before `known` says so */
+static int known, last;   /* how many; whose it was last; atomic */
+static desist__lock lock; /* for writing all of them */
+static uint64_t serials;  /* under it */
 
 /* The system's number for it. */
 static int this_thread(void) {
-  if (number == 0) number = (int)syscall(SYS_gettid);
-  return number;
+  if (thread_number == 0) thread_number = (int)syscall(SYS_gettid);
+  return thread_number;
+}
+
+/* The system gives a thread's number to another one when it has ended. */
+static uint64_t this_serial(void) {
+  if (serial == 0) {
+    desist__lock_acquire(&lock);
+    serial = ++serials;
+    desist__lock_release(&lock);
+  }
+  return serial;
 }
 
 /* --- The handler --- */
 
-static void on_signal(int signal, siginfo_t *info, void *context) {
-  int saved = errno;
-  if (info->si_code == SI_TKILL ||
-      (info->si_code == SI_TIMER && info->si_value.sival_ptr == &mark)) {
-    desist__interrupt *at;
-    for (at = entered; at != NULL; at = at->below) at->run(at);
-  } else if ((before.sa_flags & SA_SIGINFO) != 0) {
-    before.sa_sigaction(signal, info, context);
-  } else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
-    before.sa_handler(signal);
-  }
-  errno = saved;
-}
+static void on_signal(int signal, siginfo_t *info, void *context);
 
 static bool is_ours(const struct sigaction *action) {
   return (action->sa_flags & SA_SIGINFO) != 0 &&
          action->sa_sigaction == on_signal;
+}
+
+static bool is_same(const struct sigaction *a, const struct sigaction *b) {
+  if (((a->sa_flags ^ b->sa_flags) & SA_SIGINFO) != 0) return false;
+  return (a->sa_flags & SA_SIGINFO) != 0 ? a->sa_sigaction == b->sa_sigaction
+                                         : a->sa_handler == b->sa_handler;
+}
+
+static bool is_function(const struct sigaction *action) {
+  return (action->sa_flags & SA_SIGINFO) != 0 ||
+         (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN);
+}
+
+/* Where it is among them, or how many there are. */
+static int find_before(const struct sigaction *action) {
+  int i, count = desist__load_acquire(&known);
+  for (i = 0; i < count && !is_same(&befores[i], action); i++) continue;
+  return i;
+}
+
+/* Whom what comes now is for, that is not ours; -1: nobody. */
+static int whose(void) {
+  struct sigaction now;
+  int i;
+  if (passing != 0) return passing - 2; /* he passes it on */
+  if (sigaction(SIGNAL, NULL, &now) != 0 || is_ours(&now))
+    return desist__load_acquire(&last);
+  i = find_before(&now);
+  return i < desist__load_acquire(&known) ? i - 1 : desist__load_acquire(&last);
+}
+
+static void pass_on(int number, siginfo_t *info, void *context) {
+  int from = passing, to = whose();
+  if (to < 0 || !is_function(&befores[to])) return;
+  passing = to + 1;
+  if ((befores[to].sa_flags & SA_SIGINFO) != 0)
+    befores[to].sa_sigaction(number, info, context);
+  else
+    befores[to].sa_handler(number);
+  passing = from;
+}
+
+static void on_signal(int number, siginfo_t *info, void *context) {
+  int saved = errno;
+  desist__interrupt *at;
+  for (at = entered; at != NULL; at = at->below) at->run(at);
+  if ((info->si_code != SI_QUEUE && info->si_code != SI_TIMER) ||
+      info->si_value.sival_ptr != &mark)
+    pass_on(number, info, context);
+  errno = saved;
+}
+
+/* Calls of the system go on after it, and the stack is that of the code, unless
+** who was there wanted otherwise. */
+static void describe(struct sigaction *ours, const struct sigaction *now) {
+  memset(ours, 0, sizeof *ours);
+  ours->sa_sigaction = on_signal;
+  ours->sa_flags = SA_SIGINFO | SA_RESTART;
+  (void)sigemptyset(&ours->sa_mask);
+  if (!is_function(now)) return;
+  ours->sa_mask = now->sa_mask;
+  ours->sa_flags = SA_SIGINFO | (now->sa_flags & (SA_RESTART | SA_ONSTACK));
+}
+
+/* False: there have been too many. */
+static bool note_locked(const struct sigaction *now) {
+  int i = find_before(now);
+  if (i == HANDLERS) return false;
+  if (i == known) {
+    befores[i] = *now;
+    desist__store_release(&known, i + 1);
+  }
+  desist__store_release(&last, i);
+  return true;
 }
 
 /* Puts ours in place, unless it is there. */
@@ -70,41 +157,38 @@ static bool install(void) {
   bool done = true;
   if (sigaction(SIGNAL, NULL, &now) == 0 && is_ours(&now)) return true;
   desist__stay_loaded();
-  memset(&ours, 0, sizeof ours);
-  ours.sa_sigaction = on_signal;
-  ours.sa_flags = SA_SIGINFO | SA_RESTART;
-  (void)sigemptyset(&ours.sa_mask);
-  desist__mutex_lock(&lock);
+  desist__lock_acquire(&lock);
   if (sigaction(SIGNAL, NULL, &now) != 0) {
     done = false;
   } else if (!is_ours(&now)) {
-    before = now;
-    done = sigaction(SIGNAL, &ours, NULL) == 0;
+    describe(&ours, &now);
+    done = note_locked(&now) && sigaction(SIGNAL, &ours, NULL) == 0;
   }
-  desist__mutex_unlock(&lock);
+  desist__lock_release(&lock);
   return done;
 }
 
 void desist__interrupts_stop(void) {
   struct sigaction now;
-  desist__mutex_lock(&lock);
+  desist__lock_acquire(&lock);
   if (sigaction(SIGNAL, NULL, &now) == 0 && is_ours(&now))
-    (void)sigaction(SIGNAL, &before, NULL);
-  desist__mutex_unlock(&lock);
+    (void)sigaction(SIGNAL, &befores[last], NULL);
+  desist__lock_release(&lock);
 }
 
 /* --- Timers --- */
 
 static void drop_timer(desist__interrupt *self) {
-  if (self->timer_thread != 0 && self->generation == desist__generation)
+  if (self->tells != 0 && self->generation == desist__generation)
     (void)timer_delete(self->timer);
-  self->timer_thread = 0;
+  self->tells = 0;
   self->ticking = false;
 }
 
+/* It tells this thread. */
 static bool make_timer(desist__interrupt *self, int thread) {
   struct sigevent event;
-  if (self->timer_thread == thread && self->generation == desist__generation)
+  if (self->tells == this_serial() && self->generation == desist__generation)
     return true;
   drop_timer(self);
   memset(&event, 0, sizeof event);
@@ -113,7 +197,7 @@ static bool make_timer(desist__interrupt *self, int thread) {
   event.sigev_value.sival_ptr = (void *)(uintptr_t)&mark;
   event.sigev_notify_thread_id = thread;
   if (timer_create(CLOCK_MONOTONIC, &event, &self->timer) != 0) return false;
-  self->timer_thread = thread;
+  self->tells = this_serial();
   self->generation = desist__generation;
   return true;
 }
@@ -143,6 +227,7 @@ bool desist__interrupt_enter(desist__interrupt *self) {
   (void)sigaddset(&set, SIGNAL);
   if (pthread_sigmask(SIG_BLOCK, NULL, &mask) != 0) return false;
   self->blocked = sigismember(&mask, SIGNAL) == 1;
+  if (entered == NULL) passing = 0; /* a handler may have left by longjmp */
   self->below = entered;
   desist__store_release(&entered, self);
   desist__store(&self->thread, thread);
@@ -166,24 +251,38 @@ void desist__interrupt_leave(desist__interrupt *self) {
 
 /* A thread that has ended since is no error; one that has got its number since
 ** finds nothing entered. */
+static void send(int thread) {
+  siginfo_t info;
+  pid_t process = getpid();
+  memset(&info, 0, sizeof info);
+  info.si_signo = SIGNAL;
+  info.si_code = SI_QUEUE;
+  info.si_pid = process;
+  info.si_uid = getuid();
+  info.si_value.sival_ptr = (void *)(uintptr_t)&mark;
+  (void)syscall(SYS_rt_tgsigqueueinfo, process, thread, SIGNAL, &info);
+}
+
 void desist__interrupt_raise(desist__interrupt *self) {
   int thread = desist__load(&self->thread);
-  if (thread != 0) (void)syscall(SYS_tgkill, getpid(), thread, SIGNAL);
+  if (thread != 0) send(thread);
 }
 
 void desist__interrupt_end(desist__interrupt *self) { drop_timer(self); }
 
-/* In the child: the thread that forked has another number, and no timers. */
+/* In the child: the thread that forked has another number, no timers, and none
+** of the signals that were on their way to it. */
 void desist__interrupts_after_fork(void) {
   desist__interrupt *at;
-  number = 0;
+  thread_number = 0;
   for (at = entered; at != NULL; at = at->below) {
     bool ticking = at->ticking;
     desist__store(&at->thread, this_thread());
-    at->timer_thread = 0;
+    at->tells = 0;
     if (make_timer(at, at->thread) && ticking)
       desist__interrupt_after(at, 1, 1000000);
   }
+  if (entered != NULL) send(this_thread());
 }
 
 int64_t desist__thread_time(void) {
