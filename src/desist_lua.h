@@ -182,11 +182,11 @@ DESIST_API void desist_lua_set_main(lua_State *L, lua_State *main);
 ** given `grace` nanoseconds to clean up, and then stopped at every instruction
 ** until it has left. `handler` is the index of a message handler, or 0.
 ** Protected: what the function gave, or the error. A token that is cancelled
-** already: LUA_ERRRUN and its error, as if the function had raised it, which is
-** not called. The function cannot yield across this call. As desist.guard does,
-** the first call has coroutines tracked (desist.track_coroutines). What can be
-** stopped and what cannot: docs/guard.md. Built with DESIST_NO_GUARD: LUA_ERRRUN
-** and a message.
+** already: LUA_ERRRUN and its error, as if the function had raised it, which
+** is not called. The function cannot yield across this call. As desist.guard
+** does, the first call has coroutines tracked (desist.track_coroutines). What
+** can be stopped and what cannot: docs/guard.md. Built with DESIST_NO_GUARD:
+** LUA_ERRRUN and a message.
 */
 DESIST_API int desist_lua_pcall(lua_State *L, int arguments, int results,
                                 int handler, desist_token *token,
