@@ -369,7 +369,7 @@ bool desist__is_own(const host *owner, const char *chunk);
 /* Pushes the functions of lua_timers.c. */
 void desist__push_timers(lua_State *L, host *owner);
 
-/* --- Guards (lua_guard.c, lua_coroutine.c) --- */
+/* --- Guards (lua_guard.c, lua_frame.c, lua_coroutine.c) --- */
 
 /* desist.guard and its neighbours; they raise where they were left out. */
 int desist__guard(lua_State *L);
@@ -397,6 +397,12 @@ typedef struct guard_box {
 } guard_box;
 
 extern const box_type desist__guard_type;
+
+/* Pushes the box of the innermost guard of `co`, or nil. Not on the stack of
+** `co`: making room there enlarges the frame that it was set aside in. */
+guard_box *desist__push_guard_box(lua_State *L, const desist__guards *guards,
+                                  const lua_State *co);
+void desist__guards_open(lua_State *L, host *owner);
 
 static inline host *desist__host_with(desist__guards *guards) {
   return (host *)(void *)((char *)guards - offsetof(host, guards));

@@ -1,5 +1,5 @@
 /*
-** lua_guard.h: stopping Lua code that does not yield. See lua_guard.c.
+** lua_guard.h: stopping Lua code that does not yield. See lua_interrupt.c.
 */
 #ifndef DESIST_LUA_GUARD_H
 #define DESIST_LUA_GUARD_H
@@ -24,6 +24,22 @@ DESIST__BEGIN
 typedef struct desist__frame desist__frame;
 typedef struct desist__resumed desist__resumed;
 typedef struct desist__guards desist__guards;
+
+/* A frame's stages. A guard's error: not raised; put off until callbacks have
+** run; raised once; raised at every instruction. A budget's: done. */
+enum {
+  DESIST__QUIET,
+  DESIST__PUT_OFF,
+  DESIST__RAISED,
+  DESIST__STOPPING,
+  DESIST__DONE
+};
+
+enum {
+  /* Instructions between two looks without signals. A prime: others' hooks
+  ** count too, and must not always be what the last one falls on. */
+  DESIST__MANY = 997
+};
 
 /* A guard, or the budget of a step, that is around what runs. */
 struct desist__frame {
@@ -101,6 +117,42 @@ struct desist__guards {
   int64_t late_after;    /* so long after the error a frame is late */
   int on_late;           /* registry: who is to be told; LUA_NOREF: nobody */
 };
+
+/* --- Interrupting (lua_interrupt.c) --- */
+
+/* A moment so much later; at most DESIST_NEVER. */
+int64_t desist__guard_later(int64_t now, int64_t duration);
+/* The outermost guard that has to raise now; else a budget that is over; else
+** NULL. */
+desist__frame *desist__guard_due(const desist__guards *guards, int64_t now);
+/* After frames have changed: when the timer rings. */
+void desist__guard_set_timer(desist__guards *guards, int64_t now);
+/* Sets our hook, to be called after so many instructions; */
+void desist__guard_arm(desist__guards *guards, lua_State *L, int count);
+/* the one that was there; whichever fits while nothing is to be done. */
+void desist__guard_disarm(desist__guards *guards, lua_State *L);
+void desist__guard_rest(desist__guards *guards, lua_State *L);
+/* Pushes its token's error. */
+void desist__guard_push_error(lua_State *L, const desist__frame *frame);
+/* The callback of a frame's token; the guards are its data. */
+void desist__guard_cancelled(void *data, desist_reason *reason);
+/* Before the first frame is entered on this thread, after the last has gone. */
+void desist__guards_start(desist__guards *guards);
+void desist__guards_stop(desist__guards *guards);
+
+/* --- Frames (lua_frame.c) --- */
+
+/* token and grace, or until, are set. */
+void desist__frame_enter(desist__guards *guards, desist__frame *frame,
+                         lua_State *L);
+/* The innermost one. */
+void desist__frame_leave(desist__frame *frame);
+/* Gives back its token, if it has that; and so do all below it. */
+void desist__frame_let_go(desist__frame *frame);
+void desist__frame_let_go_all(desist__frame *frame);
+/* Its coroutine has yielded inside of it; goes on, or is gone. */
+void desist__frame_keep(desist__frame *frame);
+void desist__frame_keep_no_more(desist__frame *frame);
 
 DESIST__END
 
