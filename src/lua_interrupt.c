@@ -105,10 +105,10 @@ static void set_timer_once(desist__guards *guards, int64_t now) {
 /* When the timer is to ring. The handler does this too, which may come in the
 ** middle of it. */
 void desist__guard_set_timer(desist__guards *guards, int64_t now) {
-  unsigned rings = desist__load_relaxed(&guards->rings);
+  unsigned rings = desist__load(&guards->rings);
   set_timer_once(guards, now);
-  while (desist__load_relaxed(&guards->rings) != rings) {
-    rings = desist__load_relaxed(&guards->rings);
+  while (desist__load(&guards->rings) != rings) {
+    rings = desist__load(&guards->rings);
     set_timer_once(guards, desist_now());
   }
 }
@@ -238,7 +238,7 @@ static void on_interrupt(desist__interrupt *self) {
   int64_t now = desist_now();
   if (desist__guard_due(guards, now) != NULL) point(guards);
   desist__guard_set_timer(guards, now);
-  desist__store_relaxed(&guards->rings, guards->rings + 1);
+  desist__store(&guards->rings, guards->rings + 1);
 }
 
 #  endif
