@@ -34,15 +34,14 @@
 #  endif
 
 /* In the static block, so that a handler's look at it allocates nothing. */
-#  define THREAD_LOCAL \
-    static __thread __attribute__((tls_model("initial-exec")))
+#  define THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
 
 enum { HANDLERS = 8 };
 
-THREAD_LOCAL desist__interrupt *entered;
-THREAD_LOCAL int passing;     /* to whom of befores, from 1 on; 0: to none */
-THREAD_LOCAL uint64_t serial; /* no other thread's, ever; 0: none yet */
-THREAD_LOCAL int thread_number;
+static THREAD_LOCAL desist__interrupt *entered;
+static THREAD_LOCAL int passing; /* to whom of befores, from 1 on; 0: to none */
+static THREAD_LOCAL uint64_t serial; /* no other thread's, ever; 0: none yet */
+static THREAD_LOCAL int thread_number;
 
 static const char mark = 0; /* ours carry its address */
 
