@@ -98,6 +98,27 @@ TEST_WITH_SIGNALS(signals_and_descriptors_go_with_the_state) {
   }
 }
 
+/* Guards that have fired, one that is suspended, and signals afterwards. */
+TEST_WITH_SIGNALS(guards_go_with_the_module) {
+  int i;
+  for (i = 0; i < TIMES; i++) {
+    struct sigaction before, after;
+    sigaction(SIGURG, NULL, &before);
+    unload("local desist = require 'desist'\n"
+           "local function forever()\n"
+           "  while true do local _ = ('x'):rep(9) end\n"
+           "end\n"
+           "local source = desist.after(0.001)\n"
+           "assert(not desist.guard(source:token(), forever))\n"
+           "coroutine.wrap(desist.guard)(kept.far:token(), coroutine.yield)",
+           MS(1));
+    CHECK_INT(raise(SIGURG), 0);
+    CHECK_INT(kill(getpid(), SIGURG), 0);
+    sigaction(SIGURG, NULL, &after);
+    CHECK(before.sa_handler == after.sa_handler);
+  }
+}
+
 static void *unload_often(void *data) {
   int i;
   (void)data;
