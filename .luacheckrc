@@ -9,5 +9,9 @@ self = false
 include_files = { "**/*.lua", "rockspec/*.rockspec", ".ci/*.lua" }
 exclude_files = { "build" }
 
+files["examples/game/scripts"] = {
+  std = "max",
+  read_globals = { "async", "finally", "level" },
+}
 files["spec"] = { std = "max+busted" }
 files["rockspec/*.rockspec"] = { std = "rockspec" }

@@ -5,10 +5,11 @@
 #   make test       all tests; ends with "N passed, N failed"
 #   make check      lint, tests, sanitizers: what CI runs
 #   make bench      how fast, against what
+#   make play       a game that embeds Lua and desist
 #   make install    PREFIX=/usr/local DESTDIR=
 #
-# Besides: lib amalgamation rock lint format race asan valgrind oom coverage
-# docs clean.
+# Besides: lib amalgamation game rock lint format race asan valgrind oom
+# coverage docs clean.
 # demo, test and their like first install what the machine lacks (.ci/setup.sh).
 #
 # A variant is the same build with other flags in a folder of its own:
@@ -202,7 +203,29 @@ $(spec_cxx:%=$(B)/spec/%): $(B)/spec/%: spec/c/%.cpp $(static)
 	@echo "compile $@"
 	@$(compile_spec_cxx) $(flags) -o $@ $< $(link_spec)
 
--include $(wildcard $(B)/obj/*.d $(B)/spec/*.d)
+# The game of examples/game. SDL's headers are the system's: its warnings are
+# not ours.
+game := $(B)/game/game
+game_objects := $(patsubst examples/game/%.c,$(B)/game/%.o,\
+  $(wildcard examples/game/*.c))
+sdl_cflags = $(patsubst -I%,-isystem %,$(shell pkg-config --cflags sdl2))
+sdl_libs = $(shell pkg-config --libs sdl2)
+
+.PHONY: game-program
+game-program: $(game)
+
+$(game_objects): flags += $(lua_cflags) $(sdl_cflags)
+$(game_objects): $(B)/game/%.o: examples/game/%.c Makefile
+	@mkdir -p $(@D)
+	@echo "compile $@"
+	@$(compile_spec) $(flags) -c -o $@ $<
+
+$(game): $(game_objects) $(static)
+	@echo "link    $@"
+	@$(CC) $(flags) -o $@ $(game_objects) $(LDFLAGS) $(static) $(sdl_libs) \
+	  $(lua_libs) -lm $(LDLIBS)
+
+-include $(wildcard $(B)/obj/*.d $(B)/spec/*.d $(B)/game/*.d)
 
 # --- Running checks ---------------------------------------------------------
 
@@ -243,20 +266,28 @@ jobs = $(if $(filter -j%,$(MAKEFLAGS)),,-j2)
 
 setup = @sh .ci/setup.sh
 to_build := cc lua5.4 lua.h
-to_test := $(to_build) busted luv prosody luarocks pkg-config c++ clang cmake
+to_play := $(to_build) pkg-config sdl2
+to_test := $(to_play) busted luv cqueues prosody luarocks c++ clang cmake
 to_lint := luacheck luac5.1 clang-format cppcheck
 
-# --- demo, bench ------------------------------------------------------------
+# --- demo, game, bench ------------------------------------------------------
 
-.PHONY: demo bench
+.PHONY: demo game play bench
 demo:
 	$(setup) 'make demo' $(to_build) 'luv?'
 	@$(MAKE) module
 	@$(lua_env) $(LUA) examples/register_callback.lua $(ARGS)
 
+game:
+	$(setup) 'make game' $(to_play)
+	@$(MAKE) game-program
+
+play: game
+	$(game) $(ARGS)
+
 bench:
 	$(setup) 'make bench' $(to_build) c++ pkg-config glib lua5.3 lgi luv \
-	  cqueues
+	  cqueues 'valgrind?'
 	@$(MAKE) lib module
 	@sh bench/run.sh $(ARGS)
 
@@ -279,7 +310,14 @@ test:
 	$(setup) 'make test' $(to_test)
 	$(call suite,test)
 
-test-steps: specs run test-variants test-packages
+test-steps: specs run test-game test-variants test-packages
+
+# Without a display. It changes scripts while they run: a copy of them.
+.PHONY: test-game
+test-game: $(game)
+	@rm -rf $(B)/game/scripts && cp -R examples/game/scripts $(B)/game
+	$(step) $(SUITE)game $(LIMIT) env SDL_VIDEODRIVER=dummy $(WRAP) $(game) \
+	  --scripts $(B)/game/scripts --test
 
 test-variants:
 	$(step) nothreads/build 300 $(MAKE) $(jobs) VARIANT=nothreads lib module
@@ -307,7 +345,7 @@ test-packages: all $(amalgamation)
 # Sanitizers want the addresses that a machine with much randomness may take.
 still := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 
-RACE_SECONDS := 20
+RACE_SECONDS := 12
 RACE_LIMIT := $(shell expr 120 + $(RACE_SECONDS) \* 2)
 
 .PHONY: race race-steps asan asan-steps oom oom-steps valgrind valgrind-steps
@@ -330,7 +368,9 @@ asan-steps oom-steps: export UBSAN_OPTIONS = print_stacktrace=1
 asan-steps:
 	@+$(MAKE) -k run VARIANT=asan SUITE=asan/ WRAP="$(still)" \
 	  RUN="$(filter-out $(spec_oom),$(programs))" STRESS_SECONDS=3
-	@+$(MAKE) -k specs VARIANT=asan SUITE=asan/ WRAP="$(preload)"
+	@+$(MAKE) test-game VARIANT=asan SUITE=asan/ WRAP="$(still)"
+	@+$(MAKE) -k specs VARIANT=asan SUITE=asan/ WRAP="$(preload)" \
+	  SPECS="$(filter examples%,$(SPECS))"
 	@+$(MAKE) -k specs VARIANT=asan SUITE=asan-collecting/ \
 	  WRAP="$(preload) CHECK_SLOWER=100" \
 	  LUA_OPTIONS="$(call collecting,10)" SPECS="$(specs_small)"
@@ -338,15 +378,15 @@ asan-steps:
 	  WRAP="$(preload) CHECK_SLOWER=100" \
 	  LUA_OPTIONS="$(call collecting,104)" SPECS="$(specs_big)"
 
-# Stock lua5.4 with the runtime preloaded. Once more with a collector that
-# never rests; where there is so much to collect that this takes minutes, with
-# one that begins anew after each 4 % of growth. (The examples are processes of
-# their own, with their own collectors.)
+# Stock lua5.4 with the runtime preloaded, and a collector that never rests;
+# where there is so much to collect that this takes minutes, one that begins anew
+# after each 4 % of growth. (The examples are processes of their own, with their
+# own collectors.)
 preload = $(still) env LD_PRELOAD=$(shell $(CC) -print-file-name=libasan.so)
 collecting = -e 'collectgarbage(\"incremental\", $(1), 1000)'
 specs_big := $(filter async_checkpoint async_failure async_gather async_idle async_odd \
-  async_loop async_misuse async_property async_scope async_task async_token clock \
-  effective_deadline handle inspect% late linked_all long_lived loop_luv \
+  async_loop async_misuse async_property async_scope async_task async_token \
+  budget clock effective_deadline guard% handle inspect% late linked_all long_lived loop_luv \
   loop_prosody misuse order sync_queue,\
   $(SPECS))
 specs_small := $(filter-out examples% $(specs_big),$(SPECS))
@@ -363,7 +403,7 @@ memcheck := valgrind --quiet --leak-check=full --show-leak-kinds=definite \
   --errors-for-leak-kinds=definite --keep-debuginfo=yes --error-exitcode=9
 
 valgrind:
-	$(setup) 'make valgrind' $(to_build) busted luv prosody valgrind
+	$(setup) 'make valgrind' $(to_build) busted luv cqueues prosody valgrind
 	$(call suite,valgrind)
 
 valgrind-steps: export CHECK_SLOWER = 20
@@ -378,11 +418,11 @@ valgrind-steps:
 # --- lint, check ------------------------------------------------------------
 
 c_files := $(wildcard src/*.[ch] spec/c/*.[ch] spec/c/*.cpp spec/hosts/*.c \
-  bench/*.[ch] bench/*.cpp)
+  bench/*.[ch] bench/*.cpp examples/game/*.[ch])
 
 .PHONY: lint lint-steps format docs
 lint:
-	$(setup) 'make lint' $(to_build) luarocks clang $(to_lint)
+	$(setup) 'make lint' $(to_play) luarocks clang $(to_lint)
 	$(call suite,lint)
 
 lint-steps: all
@@ -391,7 +431,8 @@ lint-steps: all
 	$(step) lint/format $(LIMIT) clang-format --dry-run -Werror $(c_files)
 	$(step) lint/cppcheck $(LIMIT) cppcheck --quiet --error-exitcode=1 \
 	  --enable=warning,portability,performance --std=c11 --inline-suppr -Isrc src
-	$(step) lint/clang 300 $(MAKE) $(jobs) VARIANT=clang lib module programs
+	$(step) lint/clang 300 $(MAKE) $(jobs) VARIANT=clang lib module programs \
+	  game-program
 	$(step) lint/analyze 300 clang --analyze --analyzer-output text \
 	  -Xclang -analyzer-werror -std=gnu11 -Isrc $(lua_cflags) $(wildcard src/*.c)
 	$(step) lint/layers $(LIMIT) $(LUA) .ci/lint.lua layers
@@ -426,12 +467,16 @@ check-steps:
 	@+status=0; \
 	$(MAKE) -k lint-steps || status=1; \
 	$(MAKE) -k test-steps || status=1; \
-	$(MAKE) -k $(jobs) race-steps memory-steps || status=1; \
+	$(MAKE) -k $(jobs) races-and-valgrind memory-steps || status=1; \
 	exit $$status
 
-.PHONY: memory-steps
+.PHONY: races-and-valgrind memory-steps
+races-and-valgrind:
+	@+status=0; for part in race valgrind; do \
+	  $(MAKE) -k $$part-steps || status=1; \
+	done; exit $$status
 memory-steps:
-	@+status=0; for part in asan oom valgrind; do \
+	@+status=0; for part in asan oom; do \
 	  $(MAKE) -k $$part-steps || status=1; \
 	done; exit $$status
 

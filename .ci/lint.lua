@@ -107,8 +107,8 @@ function Rules.layers()
   local lua_header = set { "lua.h", "lauxlib.h", "lualib.h", "luaconf.h" }
   -- The binding's view of what is below it: the queue is the one inner header
   -- of the core.
-  local door = set { "platform.h", "atomic.h", "desist.h", "desist_lua.h", "queue.h",
-    "embedded.h" }
+  local door = set { "platform.h", "atomic.h", "desist.h", "desist_lua.h",
+    "queue.h", "embedded.h" }
   -- What only the platform files may know.
   local system = set { "pthread.h", "threads.h", "unistd.h", "fcntl.h",
     "poll.h", "signal.h", "time.h", "windows.h" }

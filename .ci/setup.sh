@@ -28,6 +28,7 @@ look_up() {
   cmake) package='cmake make' reason='builds desist as a part of CMake projects, as a test' ;;
   lua5.4) package=lua5.4 reason='runs the module' ;;
   lua.h) package=liblua5.4-dev reason='the headers of Lua 5.4, to compile the module' ;;
+  sdl2) package=libsdl2-dev reason='the window of the example of a game' ;;
   luv) package=lua-luv reason='the event loop of the demo and its tests, and to compare with' ;;
   prosody) package=prosody reason='a host of tasks, in their tests' ;;
   busted) package=lua-busted reason='runs the specs' ;;
@@ -42,7 +43,7 @@ look_up() {
   glib) package=libglib2.0-dev reason='GCancellable, to compare with' ;;
   lua5.3) package=lua5.3 reason='runs lgi, to compare with' ;;
   lgi) package=lua-lgi reason='GCancellable in Lua, to compare with' ;;
-  cqueues) package=lua-cqueues reason='coroutines of cqueues, to compare with' ;;
+  cqueues) package=lua-cqueues reason='threads that run tests, and coroutines to compare with' ;;
   *) echo "setup.sh: unknown thing '$1'" >&2; exit 2 ;;
   esac
 }
@@ -53,6 +54,7 @@ works() {
   c++) has "${CXX:-g++}" ;;
   lua.h) compiles '#include <lauxlib.h>' "$(lua_flags)" ;;
   luv) quiet lua5.4 -e 'require "luv"' ;;
+  sdl2) quiet pkg-config --exists sdl2 ;;
   prosody) has prosody ;;
   busted) quiet lua5.4 -e 'require "busted"' && test -f /usr/bin/busted ;;
   glib) quiet pkg-config --exists gio-2.0 ;;

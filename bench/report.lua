@@ -4,10 +4,11 @@
 -- from the top folder. DIR (default: build) has libraries and programs as the
 -- Makefile leaves them. `--markdown` prints Markdown; `--into FILE` prints
 -- text and puts Markdown between the two marks in FILE. `--only` leaves out
--- all but one program: core, threads, memory, lua or async.
+-- all but one program: core, threads (with latency), latency, memory, lua,
+-- guard or async.
 --
 -- The programs print fields separated by tabs: see bench.cpp, memory.cpp,
--- bench_async.lua.
+-- bench_async.lua, latency.lua.
 
 local BEGIN = "<!-- make bench: begin -->"
 local END = "<!-- make bench: end -->"
@@ -16,8 +17,8 @@ local END = "<!-- make bench: end -->"
 -- puts the same instructions makes as much difference.
 local TIE = 1.02
 
-local ONLY = { core = true, threads = true, memory = true, lua = true,
-  async = true }
+local ONLY = { core = true, threads = true, latency = true, memory = true,
+  lua = true, guard = true, async = true }
 
 local lua = arg[-1] or "lua5.4"
 local failures = 0
@@ -68,10 +69,12 @@ local function split(line)
 end
 
 -- What a program printed: `machine` name -> value, `rows` in their order, each
--- with `title` and either `skipped` or a list of subjects; `memory` lines.
+-- with `title` and either `skipped` or a list of subjects; `memory` lines;
+-- `latency` lines.
 -- A program that fails leaves an empty table, not no report.
 local function run(what, command)
-  local printed = { machine = {}, rows = {}, memory = {}, notes = {} }
+  local printed = { machine = {}, rows = {}, memory = {}, latency = {},
+    notes = {} }
   io.stderr:write("measure ", what, "\n")
   local by_title = {}
   local function row_of(title)
@@ -95,6 +98,11 @@ local function run(what, command)
         ratio = tonumber(f[5]),
         at_most = tonumber(f[6]) > 0 and tonumber(f[6]) or nil,
       })
+    elseif f[1] == "latency" then
+      table.insert(printed.latency, { group = f[2], name = f[3],
+        median = tonumber(f[4]), worse = tonumber(f[5]),
+        ratio = tonumber(f[6]),
+        at_most = tonumber(f[7]) > 0 and tonumber(f[7]) or nil })
     elseif f[1] == "note" then
       table.insert(printed.notes, f[2])
     elseif f[1] == "memory" then
@@ -124,14 +132,19 @@ local function run_all(options)
   local core = options.build .. "/bench/bench_core"
   local paths = ('LUA_PATH="bench/?.lua;lua/?.lua;lua/?/init.lua;;" '
     .. 'LUA_CPATH="@/lua/?.so;@/bench/?.so;;" '):gsub("@", options.build)
+  local latency = 'LUA_PATH="bench/?.lua;;" ' .. options.build
+    .. "/bench/bench_latency bench/latency.lua"
   run_if("core", "single", "C", core)
   run_if("threads", "threaded", "C with threads", core .. " --threads")
+  run_if(options.only == "threads" and "threads" or "latency", "latency",
+    "latency", latency)
   run_if("memory", "memory", "memory", core .. " --memory")
   run_if("lua", "lua", "Lua", paths .. lua .. " bench/bench_lua.lua")
   if first_line("command -v lua5.3") then
     run_if("lua", "lgi", "lgi", 'LUA_PATH="bench/?.lua;;" LUA_CPATH=";;" '
       .. "lua5.3 bench/bench_lgi.lua")
   end
+  run_if("guard", "guard", "guards", paths .. lua .. " bench/bench_guard.lua")
   run_if("async", "async", "tasks", paths .. lua .. " bench/bench_async.lua")
   return results
 end
@@ -284,6 +297,20 @@ local function tasks_table(printed)
   return result
 end
 
+local function guard_table(printed)
+  local result = { heading = "Lua 5.4: guards that do not fire",
+    notes = printed.notes, columns = { "operation", "how", "ns", "against",
+      "ns", "ratio", "at most", "reached" } }
+  for _, row in ipairs(printed.rows) do
+    local mine, peer = row[1], row[2]
+    table.insert(result, { row.title, mine.name,
+      nanoseconds(mine.nanoseconds), peer.name, nanoseconds(peer.nanoseconds),
+      number(peer.ratio, 3), number(peer.at_most, 2),
+      mark(peer.ratio, peer.at_most) })
+  end
+  return result
+end
+
 local function sleepers_table(printed)
   local result = { heading = "Lua 5.4: memory of a sleeping task",
     columns = { "one more", "bytes of Lua", "at most", "reached", "heap" },
@@ -299,6 +326,25 @@ local function sleepers_table(printed)
     end
     table.insert(result, { f.title, number(bytes, 0), number(limit, 0),
       reached, number(heap, 0) })
+  end
+  return result
+end
+
+local function latency_table(printed)
+  local result = { heading = "Lua 5.4: from another thread to an idle state",
+    columns = { "woken by", "what wakes", "median us", "90 %", "to the first",
+      "at most us", "reached" },
+    notes = { "Wall time. To the first: the ratio to a thread that sleeps and"
+      .. " is woken in the same way, with nothing else to it." } }
+  local group
+  local function microseconds(value)
+    return number(value and value / 1000, 1)
+  end
+  for _, f in ipairs(printed.latency) do
+    table.insert(result, { f.group ~= group and f.group or "", f.name,
+      microseconds(f.median), microseconds(f.worse), number(f.ratio, 2),
+      microseconds(f.at_most), mark(f.at_most and f.median / f.at_most, 1) })
+    group = f.group
   end
   return result
 end
@@ -334,7 +380,8 @@ end
 
 -- Numbers to the right, words to the left: a column is words if its title is.
 local words = { operation = true, against = true, reached = true,
-  ["one more"] = true }
+  ["one more"] = true, ["woken by"] = true, ["what wakes"] = true,
+  how = true }
 
 local function text_of(content)
   local widths, lines = {}, { content.heading, "" }
@@ -421,9 +468,11 @@ add_table(results.single, core_table,
   "C, in a process that never had a second thread", results.single)
 add_table(results.threaded, core_table, "C, in a process with threads",
   results.threaded)
+add_table(results.latency, latency_table, results.latency)
 add_table(results.memory, memory_table, results.memory)
 add_table(results.lua, plain_table, results.lua)
 add_table(results.lua, lgi_table, results.lua, results.lgi)
+add_table(results.guard, guard_table, results.guard)
 add_table(results.async, tasks_table, results.async)
 add_table(results.async, sleepers_table, results.async)
 

@@ -13,6 +13,7 @@
 
 local rounds = { count = 21, seconds = 0.03 }
 
+--- Sorts them.
 local function median(values)
   table.sort(values)
   local half = #values // 2
@@ -62,6 +63,8 @@ local function print_row(row)
       nanoseconds, median(ratios), subject.at_most or 0))
   end
 end
+
+rounds.median = median
 
 --- Seconds that `body(...)` takes.
 function rounds.timed(body, ...)

@@ -27,4 +27,12 @@ ${CC:-cc} -std=gnu11 -O2 -Wall -Wextra -Wpedantic -Wshadow -Wconversion \
   $(pkg-config --cflags "${LUA_PC:-lua5.4}") -o "$out/bench_floor.so" \
   bench/floor.c
 
+echo "compile $out/bench_latency" >&2
+# shellcheck disable=SC2046
+${CC:-cc} -std=gnu11 -O2 -Wall -Wextra -Wpedantic -Wshadow -Wconversion \
+  -Wstrict-prototypes -Wmissing-prototypes -Werror -pthread -I"$headers" \
+  $(pkg-config --cflags "${LUA_PC:-lua5.4}") -o "$out/bench_latency" \
+  bench/latency.c "$build/libdesist.a" -Wl,-E \
+  $(pkg-config --libs "${LUA_PC:-lua5.4}")
+
 exec "$lua" bench/report.lua --build "$build" "$@"

@@ -1,6 +1,8 @@
 local desist = require "desist"
 local helper = require "spec.helper"
 
+local SOON = 0.002 * helper.slower
+
 local function forever()
   while true do end -- luacheck: ignore 542
 end
@@ -35,9 +37,9 @@ describe("hooks of a debugger or profiler", function()
     it(("are back after one that fires: '%s', %d"):format(kind[1], kind[2]),
       function()
         debug.sethook(ignore, kind[1], kind[2])
-        assert.is_false((desist.guard(desist.after(0.002):token(), forever)))
+        assert.is_false((desist.guard(desist.after(SOON):token(), forever)))
         hook_is(ignore, kind[1], kind[2])
-        local source = desist.after(0.002)
+        local source = desist.after(SOON)
         assert.is_false((desist.guard({ token = source:token(), grace = 0 },
           function() while true do pcall(forever) end end)))
         hook_is(ignore, kind[1], kind[2])
@@ -48,12 +50,15 @@ describe("hooks of a debugger or profiler", function()
     local lines = 0
     local function count() lines = lines + 1 end
     debug.sethook(count, "l")
-    local ok, during = desist.guard(desist.after(0.002):token(), function()
+    local ok, during = desist.guard(desist.after(SOON):token(), function()
       pcall(forever)
       local before = lines
       local a = 1
       a = a + 1
-      hook_is(count, "l", 0)
+      -- without signals the guard's is there, and passes events on
+      if select(2, desist.can_interrupt()) == "signal" then
+        hook_is(count, "l", 0)
+      end
       return lines - before, a
     end)
     assert.is_true(ok)
@@ -63,7 +68,7 @@ describe("hooks of a debugger or profiler", function()
   it("are back in a coroutine that was stopped inside", function()
     local co = coroutine.create(function()
       debug.sethook(ignore, "l")
-      local ok = desist.guard(desist.after(0.002):token(), forever)
+      local ok = desist.guard(desist.after(SOON):token(), forever)
       coroutine.yield(ok)
       hook_is(ignore, "l", 0)
     end)
@@ -74,9 +79,10 @@ describe("hooks of a debugger or profiler", function()
   end)
 
   it("are those of a coroutine made under a guard that fires", function()
+    if select(2, desist.can_interrupt()) == "hook" then return end
     debug.sethook(ignore, "l")
     local made
-    desist.guard(desist.after(0.002):token(), function()
+    desist.guard(desist.after(SOON):token(), function()
       pcall(forever)
       -- Lua's own debug library keeps a function for each coroutine alone
       made = coroutine.create(function() hook_is(nil, "l", 0) end)
@@ -93,8 +99,9 @@ describe("hooks of a debugger or profiler", function()
   end)
 
   it("that fn sets do not keep it alive", function()
+    if select(2, desist.can_interrupt()) == "hook" then return end
     local ok = desist.guard({
-      token = desist.after(0.005):token(),
+      token = desist.after(SOON):token(),
       grace = 0.005,
     }, function()
       while true do

@@ -5,7 +5,8 @@
 local desist = require "desist"
 local helper = require "spec.helper"
 
-local DEADLINE, LONG = 0.002, 0.06 -- seconds
+local DEADLINE = 0.002 * helper.slower -- seconds
+local LONG = DEADLINE + 0.05
 
 -- Made before setmetatable was tracked.
 local untracked = setmetatable
@@ -37,13 +38,19 @@ local CASES = {
     untracked({}, { __gc = last })
     collectgarbage()
   end,
-  ["__close of a coroutine that the guard's error has ended"] = function()
+  ["__close of a coroutine that the guard's error has ended, whose metatable "
+    .. "was set before tracking"] = function()
     coroutine.wrap(function()
       local _ <close> = untracked({}, { __close = last })
       while true do end -- luacheck: ignore 542
     end)()
   end,
 }
+
+local _, how = desist.can_interrupt()
+if how == "hook" then -- the guard's is gone then, and it never ends
+  CASES["a hook of somebody else"] = nil
+end
 
 local names = {}
 for name in pairs(CASES) do names[#names + 1] = name end
@@ -62,7 +69,7 @@ describe("desist.guard cannot stop", function()
           while true do end -- luacheck: ignore 542
         end)
       assert.is_true(ran_to_its_end)
-      assert.is_true(desist.now() - started > 10 * DEADLINE)
+      assert.is_true(desist.now() - started > 0.02)
       assert.is_false(ok)
       assert.equal(source:token():error(), err)
     end)

@@ -2,6 +2,8 @@ local async = require "desist.async"
 local desist = require "desist"
 local helper = require "spec.helper"
 
+local SOON = 0.002 * helper.slower
+
 local function forever()
   while true do end -- luacheck: ignore 542
 end
@@ -71,10 +73,11 @@ describe("desist.guard", function()
 
   describe("that fires", function()
     it("raises the token's error, once", function()
-      local source, errors = desist.after(0.002), {}
-      local ok, result = desist.guard(source:token(), function()
-        for i = 1, 3 do
-          local _, err = pcall(busy, 0.004)
+      local source, errors = desist.after(SOON), {}
+      local guarded = { token = source:token(), grace = 5 }
+      local ok, result = desist.guard(guarded, function()
+        for i, seconds in ipairs { 5, 0.004, 0.004 } do
+          local _, err = pcall(busy, seconds)
           errors[i] = err or "none"
         end
         return "done"
@@ -95,7 +98,7 @@ describe("desist.guard", function()
       source = desist.source()
       local link = desist.linked(live:token(), source:token())
       ok, err = desist.guard(link:token(), function()
-        source:cancel_after(0.001)
+        source:cancel_after(SOON)
         forever()
       end)
       assert.is_false(ok)
@@ -115,7 +118,7 @@ describe("desist.guard", function()
     it("lets <close> handlers finish inside the grace", function()
       local order = {}
       local ok = desist.guard({
-        token = desist.after(0.002):token(),
+        token = desist.after(SOON):token(),
         grace = 5,
       }, function()
         local _ <close> = closing(function()
@@ -136,7 +139,7 @@ describe("desist.guard", function()
       local finished = false
       local started = desist.now()
       local ok = desist.guard({
-        token = desist.after(0.002):token(),
+        token = desist.after(SOON):token(),
         grace = 0.005,
       }, function()
         local _ <close> = closing(function()
@@ -151,7 +154,7 @@ describe("desist.guard", function()
     end)
 
     it("gives 0.1 s of grace if nothing is said", function()
-      local source = desist.after(0.002)
+      local source = desist.after(SOON)
       local caught
       desist.guard(source:token(), function()
         pcall(forever)
@@ -164,7 +167,7 @@ describe("desist.guard", function()
 
     it("never ends a grace without limit", function()
       local ok, result = desist.guard({
-        token = desist.after(0.002):token(),
+        token = desist.after(SOON):token(),
         grace = math.huge,
       }, function()
         pcall(forever)
@@ -184,8 +187,51 @@ describe("desist.guard", function()
       })
     end)
 
+    it("is heard by the guarded code when callbacks run just then", function()
+      local source, finished = desist.source(), false
+      source:token():register(function()
+        busy(0.005)
+        finished = true
+      end)
+      local ok, err = desist.guard({ token = source:token(), grace = 60 },
+        function()
+          source:cancel "enough"
+          forever()
+        end)
+      assert.is_true(finished)
+      assert.is_false(ok)
+      assert.equal(source:token():error(), err)
+    end)
+
+    it("is heard when it comes in a dispatch", function()
+      local source, finished = desist.after(SOON), 0
+      source:token():register(function()
+        busy(0.005)
+        finished = finished + 1
+      end)
+      local ok, err = desist.guard({ token = source:token(), grace = 60 },
+        function() while true do desist.dispatch() end end)
+      desist.dispatch()
+      assert.equal(1, finished)
+      assert.is_false(ok)
+      assert.equal(source:token():error(), err)
+    end)
+
+    it("interrupts guards that callbacks call at once", function()
+      local source, inner = desist.source(), desist.after(SOON)
+      local started, result = desist.now(), nil
+      source:token():register(function()
+        result = table.pack(desist.guard({
+          token = inner:token(), grace = 60,
+        }, forever))
+      end)
+      source:cancel()
+      assert.is_false(result[1])
+      assert.is_true(desist.now() - started < 30)
+    end)
+
     it("leaves nothing behind when it is over", function()
-      local source = desist.after(0.001)
+      local source = desist.after(SOON)
       desist.guard({ token = source:token(), grace = 0 }, forever)
       assert.is_nil((debug.gethook()))
       busy(0.01)
@@ -196,7 +242,7 @@ describe("desist.guard", function()
 
   describe("inside another", function()
     it("lets the outer one's error pass", function()
-      local outer = desist.after(0.002)
+      local outer = desist.after(SOON)
       local reached = false
       local ok, err = desist.guard(outer:token(), function()
         desist.guard(live:token(), forever)
@@ -208,7 +254,7 @@ describe("desist.guard", function()
     end)
 
     it("keeps its own", function()
-      local inner = desist.after(0.002)
+      local inner = desist.after(SOON)
       local ok, inner_ok, err = desist.guard(live:token(), function()
         return desist.guard(inner:token(), forever)
       end)
@@ -220,7 +266,7 @@ describe("desist.guard", function()
     it("yields to the outer one when both are cancelled", function()
       local source = desist.source()
       local inner = desist.linked(source:token())
-      source:cancel_after(0.002)
+      source:cancel_after(SOON)
       local ok, err = desist.guard(source:token(), function()
         return desist.guard(inner:token(), forever)
       end)
@@ -229,7 +275,7 @@ describe("desist.guard", function()
     end)
 
     it("goes on in the outer one's time", function()
-      local outer, inner = desist.after(0.02), desist.after(0.002)
+      local outer, inner = desist.after(10 * SOON), desist.after(SOON)
       local times = {}
       local ok, err = desist.guard(outer:token(), function()
         local _, first = desist.guard(inner:token(), forever)
@@ -279,7 +325,7 @@ describe("desist.guard", function()
       local co = coroutine.create(function()
         return desist.guard(source:token(), function()
           for _ = 1, 3 do coroutine.yield() end
-          source:cancel_after(0.002)
+          source:cancel_after(SOON)
           forever()
         end)
       end)
@@ -346,6 +392,29 @@ describe("desist.guard", function()
       assert.is_true(coroutine.close(co))
       assert.same({ "in", "out" }, order)
     end)
+
+    it("leaves cleanup alone when it is closed, in another guard too",
+      function()
+        local source, log = desist.source(), {}
+        local function close()
+          local co = coroutine.create(function()
+            desist.guard({ token = source:token(), grace = 0 }, function()
+              local _ <close> = closing(function()
+                busy(0.002)
+                log[#log + 1] = "closed"
+              end)
+              coroutine.yield()
+            end)
+          end)
+          coroutine.resume(co)
+          source:cancel()
+          assert.is_true(coroutine.close(co))
+          source = desist.source()
+        end
+        close()
+        assert(desist.guard(live:token(), close))
+        assert.same({ "closed", "closed" }, log)
+      end)
   end)
 
   describe("in a task", function()
@@ -394,6 +463,44 @@ describe("desist.guard", function()
         assert.equal("enough", err.reason)
       end))
 
+    it("cancels the tasks of an idle async.run, which clean up", function()
+      local source, cleaned = desist.after(SOON), {}
+      local ok, err = desist.guard({ token = source:token(), grace = 60 },
+        async.run, function()
+          async.spawn(function()
+            local _, reason = pcall(async.sleep, 1000)
+            async.shield(async.sleep, 0.001)
+            cleaned[1] = tostring(reason)
+          end)
+          async.sleep(1000)
+        end)
+      assert.is_false(ok)
+      assert.equal(source:token():error(), err)
+      assert.same({ "cancelled: deadline exceeded" }, cleaned)
+    end)
+
+    it("lets async.run give results that came in time", function()
+      local source = desist.after(SOON)
+      assert.same({ true, "done" }, {
+        desist.guard({ token = source:token(), grace = 60 }, async.run,
+          function()
+            pcall(async.sleep, 1000)
+            return "done"
+          end),
+      })
+    end)
+
+    it("ends an idle async.run when the grace is over", function()
+      local source = desist.after(SOON)
+      local ok, err = desist.guard(
+        { token = source:token(), grace = 2 * SOON }, async.run,
+        function()
+          while true do pcall(async.shield, async.sleep, 1000) end
+        end)
+      assert.is_false(ok)
+      assert.equal(source:token():error(), err)
+    end)
+
     it("leaves the loop whole", function()
       for _, grace in ipairs { 0, 0.002 } do
         local loop = async.loop()
@@ -408,7 +515,7 @@ describe("desist.guard", function()
             end
           end)
         end
-        desist.guard({ token = desist.after(0.005):token(), grace = grace },
+        desist.guard({ token = desist.after(SOON):token(), grace = grace },
           function() while true do loop:step(0.1) end end)
         local task = loop:spawn(function()
           async.sleep(1)
@@ -431,9 +538,11 @@ describe("desist.guard", function()
       local token = live:token()
       helper.argument_error(1, "guard", "desist.token expected, got no value",
         function() desist.guard() end)
-      helper.argument_error(1, "guard", "desist.token expected, got desist.source",
+      helper.argument_error(1, "guard",
+        "desist.token expected, got desist.source",
         function() desist.guard(live, fn) end)
-      helper.argument_error(1, "guard", "'token': desist.token expected, got nil",
+      helper.argument_error(1, "guard",
+        "'token': desist.token expected, got nil",
         function() desist.guard({}, fn) end)
       helper.argument_error(2, "guard", "function expected, got nil",
         function() desist.guard(token, nil) end)

@@ -158,6 +158,22 @@ local STUBBORN = {
     local _ <close> = setmetatable({}, { __close = forever })
     forever()
   end,
+  ["an endless __close of a wrap iterator that is interrupted"] = function()
+    coroutine.wrap(function()
+      local _ <close> = setmetatable({}, { __close = forever })
+      forever()
+    end)()
+  end,
+  ["closing what was interrupted, with two endless __close"] = function()
+    local co = coroutine.create(function()
+      local _ <close> = setmetatable({}, { __close = forever })
+      local _ <close> = setmetatable({}, { __close = forever })
+      forever()
+    end)
+    coroutine.resume(co)
+    coroutine.close(co)
+    forever()
+  end,
   ["three endless __close"] = function()
     local _ <close> = setmetatable({}, { __close = forever })
     local _ <close> = setmetatable({}, { __close = forever })
@@ -210,6 +226,14 @@ local function sorted(cases)
   for name in pairs(cases) do names[#names + 1] = name end
   table.sort(names)
   return ipairs(names)
+end
+
+-- A count hook is not found in coroutines that somebody resumes unseen, and is
+-- gone when a hook is set.
+local _, how = desist.can_interrupt()
+if how == "hook" then
+  CASES["a loop below two resumes that are not tracked"] = nil
+  CASES["a loop in an iterator made before the guard"] = nil
 end
 
 describe("desist.guard stops", function()

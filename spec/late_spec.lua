@@ -169,7 +169,7 @@ describe("desist.late", function()
     local co = coroutine.create(function() coroutine.yield() end)
     coroutine.resume(co)
     record = late_records.record_of(co, 0.25)
-    assert.is_truthy(tostring(record):find("^code outside tasks still runs "
+    assert.is_truthy(tostring(record):find("^code under a guard still runs "
       .. "0.25 s after its cancellation\nstack traceback:\n"))
   end)
 end)
@@ -318,5 +318,73 @@ describe("desist.on_late", function()
     helper.full_gc()
     gone = gone and #gone
     assert.equal(0, gone)
+  end)
+end)
+
+describe("desist.on_late under a guard", function()
+  helper.leave_nothing(before_each, after_each)
+  after_each(function() desist.on_late(nil) end)
+
+  local SOON = 0.002 * helper.slower
+
+  -- Its error is caught, and it goes on for long.
+  local function go_on()
+    pcall(function() while true do end end) -- luacheck: ignore 542
+    local ends = desist.now() + 40 * SOON
+    while desist.now() < ends do end -- the late line
+  end
+
+  local function records_of(seconds, grace)
+    local records = {}
+    desist.on_late(seconds, function(record)
+      records[#records + 1] = record
+    end)
+    local source = desist.after(SOON)
+    desist.guard({ token = source:token(), grace = grace }, go_on)
+    return records
+  end
+
+  it("tells once what still runs, and where it is", function()
+    local records = records_of(5 * SOON, math.huge)
+    assert.equal(1, #records)
+    local record = records[1]
+    assert.equal("code under a guard", record.what)
+    assert.equal("deadline exceeded", record.reason)
+    assert.is_true(record.since >= 5 * SOON)
+    local first = record.traceback:match "\n%s*(.-)\n"
+    assert.is_truthy(first:find("late_spec.lua", 1, true), record.traceback)
+  end)
+
+  it("is silent about what ends in time, or after it was switched off",
+    function()
+      assert.same({}, records_of(1000, 5 * SOON))
+      desist.on_late(nil)
+      local source = desist.after(SOON)
+      desist.guard({ token = source:token(), grace = math.huge }, go_on)
+    end)
+
+  it("names the task", function()
+    local loop, whats = async.loop(), {}
+    desist.on_late(SOON, function(record)
+      whats[#whats + 1] = record.what
+    end)
+    loop:spawn({ name = "troll" }, function()
+      desist.guard({
+        token = desist.after(SOON):token(),
+        grace = math.huge,
+      }, go_on)
+    end)
+    loop:step(0)
+    loop:close()
+    assert.same({ "task 1 'troll'" }, whats)
+  end)
+
+  it("reports errors of the handler, and goes on", function()
+    desist.on_late(SOON, function() error("oops", 0) end)
+    local source = desist.after(SOON)
+    local ok = desist.guard({ token = source:token(), grace = 20 * SOON },
+      go_on)
+    assert.is_false(ok)
+    assert.equal("oops", helper.handled_errors()[1])
   end)
 end)

@@ -83,7 +83,7 @@ local function has_gcc()
 end
 
 for _, path in ipairs { "README.md", "docs/lua-api.md", "docs/loops.md",
-  "docs/inspect.md" } do
+  "docs/inspect.md", "docs/guard.md" } do
   describe(path, function()
     helper.leave_nothing(before_each, after_each)
 

@@ -243,6 +243,42 @@ describe("desist.track_coroutines", function()
     assert.equal(collectgarbage, other.__gc)
   end)
 
+  it("does the same to __close, which still may yield", function()
+    local log = {}
+    local meta = {
+      __close = function(_, err) log[1] = coroutine.yield(err) end,
+    }
+    local plain = meta.__close
+    local co = coroutine.create(pcall)
+    assert.same({ true, "text" }, { coroutine.resume(co, function()
+      local _ <close> = setmetatable({}, meta)
+      error("text", 0)
+    end) })
+    assert.are_not.equal(plain, meta.__close)
+    assert.same({ true, false, "text" }, { coroutine.resume(co, "again") })
+    assert.same({ "again" }, log)
+  end)
+
+  it("closes what an error has ended inside a guard, in its order", function()
+    local log = {}
+    local function close(self, err) log[#log + 1] = self[1] .. tostring(err) end
+    assert(desist.guard(desist.source():token(), function()
+      local co = coroutine.create(function()
+        local _ <close> = setmetatable({ "outer " }, { __close = close })
+        local _ <close> = setmetatable({ "inner " }, {
+          __close = function(self, err)
+            close(self, err)
+            error("second", 0)
+          end,
+        })
+        error("first", 0)
+      end)
+      coroutine.resume(co)
+      assert.same({ false, "second" }, { coroutine.close(co) })
+    end))
+    assert.same({ "inner first", "outer second" }, log)
+  end)
+
   it("warns of errors in finalizers inside a guard, like Lua", function()
     local output = helper.child [[
       warn "@on"

@@ -160,7 +160,9 @@ DESIST_API desist_source *desist_source_create_linked(
 ** A handler that somebody puts over the library's hears in its place, and has
 ** the last word: it is not replaced when the sources end. But each new source
 ** sees to it that the library's handler is in place, for the older sources of
-** that signal too; the handler it found is then the one that is put back.
+** that signal too; the handler it found is then the one that is put back. Who
+** was put over it may call it at any time: from the first source on the library
+** stays loaded until the process ends.
 **
 ** NULL, and errno tells why: EINVAL (count 0 or above 8, or a number that
 ** cannot be caught), ENOMEM, EAGAIN (no thread), ENOSYS (built with

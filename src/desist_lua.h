@@ -182,9 +182,11 @@ DESIST_API void desist_lua_set_main(lua_State *L, lua_State *main);
 ** given `grace` nanoseconds to clean up, and then stopped at every instruction
 ** until it has left. `handler` is the index of a message handler, or 0.
 ** Protected: what the function gave, or the error. A token that is cancelled
-** already: LUA_ERRRUN and its error, as if the function had raised it, which is
-** not called. The function cannot yield across this call. As desist.guard does,
-** the first call has coroutines tracked (desist.track_coroutines).
+** already: LUA_ERRRUN and its error, as if the function had raised it, which
+** is not called. The function cannot yield across this call. As desist.guard
+** does, the first call has coroutines tracked (desist.track_coroutines). What
+** can be stopped and what cannot: docs/guard.md. Built with DESIST_NO_GUARD:
+** LUA_ERRRUN and a message.
 */
 DESIST_API int desist_lua_pcall(lua_State *L, int arguments, int results,
                                 int handler, desist_token *token,
@@ -206,8 +208,10 @@ DESIST_API int desist_lua_resume(lua_State *co, lua_State *from, int arguments,
 
 /* How a guard interrupts Lua code in this build, on this thread. */
 typedef enum desist_lua_interrupts {
-  DESIST_LUA_CANNOT,   /* built without guards, or no debug hooks */
-  DESIST_LUA_BY_HOOK,  /* a count hook that looks at the token: costs time */
+  DESIST_LUA_CANNOT,   /* built with DESIST_NO_GUARD, or for Lua before 5.4 */
+  DESIST_LUA_BY_HOOK,  /* a count hook that looks at the token: costs time;
+                       ** with DESIST_NO_SIGNALS or DESIST_NO_THREADS, or
+                       ** elsewhere than on Linux */
   DESIST_LUA_BY_SIGNAL /* costs nothing until the cancellation */
 } desist_lua_interrupts;
 

@@ -27,19 +27,19 @@ static int inside_can_wait(lua_State *L) {
 }
 
 /* Sleeps until a callback is queued, at most that many seconds (nil: for
-** ever). A guard around it raises here what it has to. */
+** ever). Gives the error of a guard around it that has to stop it; raises it
+** when the grace is over. */
 static int inside_idle(lua_State *L) {
   host *owner = desist__host_of(L);
   int64_t limit =
       lua_isnoneornil(L, 1) ? DESIST_NEVER : desist__check_duration(L, 1);
   int64_t now = desist_now(), until, guarded;
   until = limit >= DESIST_NEVER - now ? DESIST_NEVER - 1 : now + limit;
-  desist__guard_check(L, owner);
+  if (desist__guard_check(L, owner, true)) return 1;
   guarded = desist__guard_until(owner);
   if (owner->inbox != NULL)
     desist__inbox_wait(owner->inbox, NULL, guarded < until ? guarded : until);
-  desist__guard_check(L, owner);
-  return 0;
+  return desist__guard_check(L, owner, true) ? 1 : 0;
 }
 
 /*
@@ -84,6 +84,7 @@ void desist__push_inside(lua_State *L, host *owner) {
     { "can_wait", inside_can_wait },
     { "find_own", inside_find_own },
     { "budget", desist__budget },
+    { "watch_guards", desist__watch_guards },
 #if DESIST__GUARD
     { "resume", desist__resume_task },
     { "close", desist__close_task },

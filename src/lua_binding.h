@@ -67,7 +67,8 @@ struct host {
   int anchors;  /* token_box -> its token */
   int on_error; /* the handler; LUA_NOREF: the default one */
   int add_traceback; /* the message handler of lua_report.c */
-  const char *own; /* what names of our Lua chunks begin with; NULL: not known */
+  const char
+      *own; /* what names of our Lua chunks begin with; NULL: not known */
   size_t own_length;
   int metatables[8];
   int sentinel; /* the metatable of those of lua_shared.c */
@@ -368,7 +369,7 @@ bool desist__is_own(const host *owner, const char *chunk);
 /* Pushes the functions of lua_timers.c. */
 void desist__push_timers(lua_State *L, host *owner);
 
-/* --- Guards (lua_guard.c, lua_coroutine.c) --- */
+/* --- Guards (lua_guard.c, lua_frame.c, lua_coroutine.c) --- */
 
 /* desist.guard and its neighbours; they raise where they were left out. */
 int desist__guard(lua_State *L);
@@ -376,12 +377,16 @@ int desist__can_interrupt(lua_State *L);
 int desist__track_coroutines(lua_State *L);
 /* For the Lua files: seconds, function, ...: calls it with a budget. */
 int desist__budget(lua_State *L);
+int desist__watch_guards(lua_State *L);
 void desist__guard_open(lua_State *L, host *owner);
 /* At the end of the state. */
 void desist__guards_end(host *owner);
-/* Inside a long wait: raises what a guard around it has to raise, */
-void desist__guard_check(lua_State *L, host *owner);
-/* and the moment when it may have to. DESIST_NEVER: not before it is told. */
+/* Inside a long wait: raises what a guard around it has to raise. `give`: the
+** first time it is only pushed, and the result is true. */
+bool desist__guard_check(lua_State *L, host *owner, bool give);
+/* Callbacks have run, and L goes on. */
+void desist__guards_called(lua_State *L, host *owner);
+/* The moment when a wait must look again; DESIST_NEVER: when it is woken. */
 int64_t desist__guard_until(const host *owner);
 
 #if DESIST__GUARD
@@ -393,6 +398,12 @@ typedef struct guard_box {
 
 extern const box_type desist__guard_type;
 
+/* Pushes the box of the innermost guard of `co`, or nil. Not on the stack of
+** `co`: making room there enlarges the frame that it was set aside in. */
+guard_box *desist__push_guard_box(lua_State *L, const desist__guards *guards,
+                                  const lua_State *co);
+void desist__guards_open(lua_State *L, host *owner);
+
 static inline host *desist__host_with(desist__guards *guards) {
   return (host *)(void *)((char *)guards - offsetof(host, guards));
 }
@@ -401,14 +412,13 @@ static inline host *desist__host_with(desist__guards *guards) {
 void desist__track(lua_State *L, host *owner);
 /* Around a resume: the guards that `co` has yielded in come back; those that
 ** are above `top` go. */
-void desist__guards_resuming(desist__guards *guards, lua_State *co);
+void desist__guards_resuming(desist__guards *guards, lua_State *co,
+                             lua_State *from);
 void desist__guards_resumed(desist__guards *guards, lua_State *co,
                             lua_State *from, desist__frame *top, bool yielded);
 /* The guards that `co` has yielded in are its own affair no more. */
-void desist__guards_drop(desist__guards *guards, lua_State *co);
-/* lua_resume, tracked. */
-int desist__resume(host *owner, lua_State *co, lua_State *from, int arguments,
-                   int *results, bool task);
+void desist__guards_drop(desist__guards *guards, lua_State *co,
+                         lua_State *from);
 /* resume and close for the loops' tasks. What is set aside gives true and the
 ** address of that key. */
 extern const char desist__aside_key;

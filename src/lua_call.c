@@ -60,6 +60,7 @@ static void raise_errors(const desist__call *call) {
 void desist__call_end(desist__call *call) {
   lua_State *L = call->L;
   call->owner->calls--;
+  desist__guards_called(L, call->owner);
   desist__drain(L, call->owner, call->hint);
   if (call->errors > 0) raise_errors(call);
   lua_settop(L, call->base - 1);

@@ -5,8 +5,10 @@
 ** what is set aside, so that a task is set aside with the coroutines it is in.
 **
 ** setmetatable: Lua calls finalizers with hooks off, so an endless one could
-** not be stopped. A `__gc` that is a Lua function is wrapped: inside a guard
-** the collector's call of it runs on a coroutine of ours, which has its hooks.
+** not be stopped; and likewise what a coroutine that died of an error raised by
+** a hook has left to close. A `__gc` or `__close` that is a Lua function is
+** wrapped: inside a guard such a call of it runs on a coroutine of ours, which
+** has its hooks.
 */
 #include "lua_binding.h"
 
@@ -21,127 +23,68 @@ const char desist__aside_key = 0;
 
 /* --- Resuming --- */
 
-static int resume_as(host *owner, lua_State *co, lua_State *from, int arguments,
-                     int *results, desist__resumed *here) {
+/* lua_resume, tracked; `through` is `from`, or NULL if a host calls. */
+static inline int resume_through(host *owner, lua_State *co, lua_State *from,
+                                 int arguments, int *results, bool task,
+                                 lua_State *through) {
   desist__guards *guards = &owner->guards;
   desist__frame *top = guards->top;
   lua_State *before = guards->running;
   int status;
-  here->below = guards->resumes;
-  here->co = co;
-  if (top != NULL || guards->kept != NULL) desist__guards_resuming(guards, co);
+  desist__resumed here;
+  here.below = guards->resumes;
+  here.co = co;
+  here.from = through;
+  here.task = task;
+  if (top != NULL || guards->kept != NULL)
+    desist__guards_resuming(guards, co, from);
   desist__store_release(&guards->running, co);
-  guards->resumes = here;
+  guards->resumes = &here;
   status = lua_resume(co, from, arguments, results);
-  guards->resumes = here->below;
+  guards->resumes = here.below;
   desist__store_release(&guards->running, before);
   if (top != NULL || guards->top != NULL)
     desist__guards_resumed(guards, co, from, top, status == LUA_YIELD);
   return status;
 }
 
-int desist__resume(host *owner, lua_State *co, lua_State *from, int arguments,
-                   int *results, bool task) {
-  desist__resumed here;
-  here.from = from;
-  here.task = task;
-  return resume_as(owner, co, from, arguments, results, &here);
+static inline int resume(host *owner, lua_State *co, lua_State *from,
+                         int arguments, int *results, bool task) {
+  return resume_through(owner, co, from, arguments, results, task, from);
 }
 
-/* Moves what the resume gave to L: how many values; -1: it is an error. */
-static int take_results(lua_State *L, lua_State *co, int status, int results) {
-  if (status != LUA_OK && status != LUA_YIELD) {
-    lua_xmove(co, L, 1);
-    return -1;
-  }
-  if (!lua_checkstack(L, results + 1)) {
-    lua_pop(co, results);
-    lua_pushliteral(L, "too many results to resume");
-    return -1;
-  }
-  lua_xmove(co, L, results);
-  return results;
-}
+enum { FREE = LUA_MINSTACK / 2 }; /* slots that a C function has anyway */
 
-/* The arguments on top of L are for it. */
-static int give_arguments(lua_State *L, lua_State *co, int arguments) {
+/* The arguments on top of L are for it. False: a message is on top of L. */
+static bool give_arguments(lua_State *L, lua_State *co, int arguments) {
+  if (arguments == 0) return true;
   if (!lua_checkstack(co, arguments)) {
     lua_pushliteral(L, "too many arguments to resume");
-    return -1;
+    return false;
   }
   lua_xmove(L, co, arguments);
-  return 0;
+  return true;
 }
 
-/*
-** Resumes, and if the coroutine was set aside does so again when this one goes
-** on: `k` is called then. As take_results.
-*/
-static int resume_through(lua_State *L, lua_State *co, int arguments,
-                          lua_KFunction k) {
-  host *owner = desist__host_of(L);
-  int status, results;
-  if (give_arguments(L, co, arguments) != 0) return -1;
-  status = desist__resume(owner, co, L, arguments, &results, false);
-  if (status == LUA_YIELD && owner->guards.aside) return lua_yieldk(L, 0, 0, k);
-  return take_results(L, co, status, results);
+/* Whether L has room for what the resume gave. False: a message is there. */
+static bool make_room(lua_State *L, lua_State *co, int results) {
+  if (results < FREE || lua_checkstack(L, results + 1)) return true;
+  lua_pop(co, results);
+  lua_pushliteral(L, "too many results to resume");
+  return false;
 }
 
-/* --- resume --- */
-
-static int finish_resume(lua_State *L, int results) {
-  lua_pushboolean(L, results >= 0);
-  if (results < 0) results = 1;
-  lua_insert(L, -(results + 1));
-  return results + 1;
-}
-
-static lua_State *check_coroutine(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTHREAD);
-  return lua_tothread(L, 1);
-}
-
-static int go_on_resume(lua_State *L, int status, lua_KContext context) {
-  (void)status;
-  (void)context;
-  lua_settop(L, 1);
-  return finish_resume(L,
-                       resume_through(L, lua_tothread(L, 1), 0, go_on_resume));
-}
-
-static int tracked_resume(lua_State *L) {
-  lua_State *co = check_coroutine(L);
-  return finish_resume(L,
-                       resume_through(L, co, lua_gettop(L) - 1, go_on_resume));
-}
-
-/* For the loops: what is set aside comes back as true and that key. */
-int desist__resume_task(lua_State *L) {
-  host *owner = desist__host_of(L);
-  lua_State *co = check_coroutine(L);
-  int arguments = lua_gettop(L) - 1;
-  int status, results = 0;
-  if (give_arguments(L, co, arguments) != 0) return finish_resume(L, -1);
-  status = desist__resume(owner, co, L, arguments, &results, true);
-  if (status == LUA_YIELD && owner->guards.aside) {
-    owner->guards.aside = false;
-    lua_pushboolean(L, 1);
-    lua_pushlightuserdata(L, (void *)(uintptr_t)&desist__aside_key);
-    return 2;
-  }
-  return finish_resume(L, take_results(L, co, status, results));
-}
-
-/* --- close --- */
+/* --- Setting aside --- */
 
 /* Of a coroutine that is dead or has yielded. */
 static int close_coroutine(host *owner, lua_State *L, lua_State *co) {
   desist__guards *guards = &owner->guards;
   desist__frame *top = guards->top;
-  lua_State *before = guards->running;
-  int status;
-  if (top != NULL) desist__guards_resuming(guards, co);
-  desist__guards_drop(guards, co);
+  lua_State *before = guards->running, *hookless = guards->hookless;
+  int status = lua_status(co);
+  desist__guards_drop(guards, co, L); /* first: they would come back */
+  if (top != NULL) desist__guards_resuming(guards, co, L);
+  if (status != LUA_OK && status != LUA_YIELD) guards->hookless = co;
   desist__store_release(&guards->running, co);
 #  if LUA_VERSION_RELEASE_NUM >= 50406
   status = lua_closethread(co, L);
@@ -149,9 +92,119 @@ static int close_coroutine(host *owner, lua_State *L, lua_State *co) {
   status = lua_resetthread(co);
 #  endif
   desist__store_release(&guards->running, before);
+  guards->hookless = hookless;
   if (top != NULL) desist__guards_resumed(guards, co, L, top, false);
   return status;
 }
+
+/* Closes the coroutine, where what resumed it is closed and does not go on. */
+static int close_aside(lua_State *L) {
+  lua_State *co = *(lua_State **)lua_touserdata(L, 1);
+  if (co == NULL || close_coroutine(desist__host_in(L), L, co) == LUA_OK)
+    return 0;
+  lua_xmove(co, L, 1);
+  return lua_error(L);
+}
+
+static bool is_aside(const host *owner, int status) {
+  return status == LUA_YIELD && owner->guards.aside;
+}
+
+/* The coroutine whose value is at the index was set aside: so is this one, and
+** goes on with `k`. Leaves on top what closes it; NULL in there: nothing. */
+static int yield_aside(lua_State *L, host *owner, lua_State *co, int index,
+                       lua_KFunction k) {
+  owner->guards.aside = false; /* there may be no memory */
+  *(lua_State **)lua_newuserdatauv(L, sizeof co, 1) = co;
+  lua_pushvalue(L, index);
+  lua_setiuservalue(L, -2, 1);
+  if (luaL_newmetatable(L, "desist.aside")) {
+    lua_pushcfunction(L, close_aside);
+    lua_setfield(L, -2, "__close");
+  }
+  lua_setmetatable(L, -2);
+  lua_toclose(L, -1);
+  owner->guards.aside = true;
+  return lua_yieldk(L, 0, 0, k);
+}
+
+/* Goes on, with that at the index. */
+static int resume_aside(lua_State *L, host *owner, lua_State *co, int index,
+                        int *results, lua_KFunction k) {
+  lua_State **closed = (lua_State **)lua_touserdata(L, index);
+  int status;
+  lua_settop(L, index);
+  *closed = NULL;
+  status = resume(owner, co, L, 0, results, false);
+  if (!is_aside(owner, status)) return status;
+  *closed = co;
+  return lua_yieldk(L, 0, 0, k);
+}
+
+/* --- resume --- */
+
+/* And the error on top. */
+static int give_false(lua_State *L) {
+  lua_pushboolean(L, 0);
+  lua_insert(L, -2);
+  return 2;
+}
+
+/* True or false, and what the resume gave. */
+static int take_all(lua_State *L, lua_State *co, int status, int results) {
+  if (status != LUA_OK && status != LUA_YIELD) {
+    lua_xmove(co, L, 1);
+    return give_false(L);
+  }
+  if (results > 0 && !make_room(L, co, results)) return give_false(L);
+  lua_pushboolean(L, 1);
+  if (results > 0) lua_xmove(co, L, results);
+  return results + 1;
+}
+
+static lua_State *check_coroutine(lua_State *L) {
+  lua_State *co = lua_tothread(L, 1);
+  if (co == NULL) luaL_checktype(L, 1, LUA_TTHREAD);
+  return co;
+}
+
+static int go_on_resume(lua_State *L, int status, lua_KContext context) {
+  host *owner = desist__host_of(L);
+  lua_State *co = lua_tothread(L, 1);
+  int results;
+  (void)context;
+  status = resume_aside(L, owner, co, 2, &results, go_on_resume);
+  return take_all(L, co, status, results);
+}
+
+static int tracked_resume(lua_State *L) {
+  host *owner = desist__host_of(L);
+  lua_State *co = check_coroutine(L);
+  int arguments = lua_gettop(L) - 1, status, results;
+  if (!give_arguments(L, co, arguments)) return give_false(L);
+  status = resume(owner, co, L, arguments, &results, false);
+  if (is_aside(owner, status))
+    return yield_aside(L, owner, co, 1, go_on_resume);
+  return take_all(L, co, status, results);
+}
+
+/* For the loops: what is set aside comes back as true and that key. */
+int desist__resume_task(lua_State *L) {
+  host *owner = desist__host_of(L);
+  lua_State *co = check_coroutine(L);
+  int arguments = lua_gettop(L) - 1, status, results;
+  if (!give_arguments(L, co, arguments)) return give_false(L);
+  status = resume(owner, co, L, arguments, &results, true);
+  if (is_aside(owner, status)) {
+    owner->guards.aside = false;
+    lua_pushboolean(L, 1);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)&desist__aside_key);
+    return 2;
+  }
+  return take_all(L, co, status, results);
+}
+
+/* --- close --- */
 
 int desist__close_task(lua_State *L) {
   host *owner = desist__host_of(L);
@@ -170,11 +223,9 @@ int desist__close_task(lua_State *L) {
 
 /* --- wrap --- */
 
-/* Host and coroutine are upvalues. */
-static int finish_wrapped(lua_State *L, lua_State *co, int results) {
-  int status;
-  if (results >= 0) return results;
-  status = lua_status(co);
+/* Raises the error on top. */
+static int raise_wrapped(lua_State *L, lua_State *co) {
+  int status = lua_status(co);
   if (status != LUA_OK && status != LUA_YIELD) {
     lua_pop(L, 1); /* the coroutine has it once more */
     status = close_coroutine(desist__host_of(L), L, co);
@@ -188,18 +239,35 @@ static int finish_wrapped(lua_State *L, lua_State *co, int results) {
   return lua_error(L);
 }
 
-static int go_on_wrapped(lua_State *L, int status, lua_KContext context) {
-  lua_State *co = lua_tothread(L, lua_upvalueindex(2));
-  (void)status;
-  (void)context;
-  lua_settop(L, 0);
-  return finish_wrapped(L, co, resume_through(L, co, 0, go_on_wrapped));
+static int take_wrapped(lua_State *L, lua_State *co, int status, int results) {
+  if (status != LUA_OK && status != LUA_YIELD) {
+    lua_xmove(co, L, 1);
+    return raise_wrapped(L, co);
+  }
+  if (results == 0) return 0;
+  if (!make_room(L, co, results)) return raise_wrapped(L, co);
+  lua_xmove(co, L, results);
+  return results;
 }
 
-static int call_wrapped(lua_State *L) {
+static int go_on_wrapped(lua_State *L, int status, lua_KContext context) {
   lua_State *co = lua_tothread(L, lua_upvalueindex(2));
-  return finish_wrapped(L, co,
-                        resume_through(L, co, lua_gettop(L), go_on_wrapped));
+  int results;
+  (void)context;
+  status = resume_aside(L, desist__host_of(L), co, 1, &results, go_on_wrapped);
+  return take_wrapped(L, co, status, results);
+}
+
+/* Host and coroutine are upvalues. */
+static int call_wrapped(lua_State *L) {
+  host *owner = desist__host_of(L);
+  lua_State *co = lua_tothread(L, lua_upvalueindex(2));
+  int arguments = lua_gettop(L), status, results;
+  if (!give_arguments(L, co, arguments)) return raise_wrapped(L, co);
+  status = resume(owner, co, L, arguments, &results, false);
+  if (is_aside(owner, status))
+    return yield_aside(L, owner, co, lua_upvalueindex(2), go_on_wrapped);
+  return take_wrapped(L, co, status, results);
 }
 
 static int tracked_wrap(lua_State *L) {
@@ -223,28 +291,38 @@ static bool is_collecting(lua_State *L) {
          strcmp(ar.namewhat, "metamethod") == 0;
 }
 
-static int end_finalizer(lua_State *L, int status, lua_KContext context) {
+static int end_call(lua_State *L, int status, lua_KContext context) {
   (void)status;
   (void)context;
   return lua_gettop(L);
 }
 
-/* On the coroutine for that. */
-static int finalize(lua_State *L, host *owner, lua_State *co) {
+/* Calls the function that is upvalue 2 where it stands, with all arguments. */
+static int call_here(lua_State *L) {
+  lua_pushvalue(L, lua_upvalueindex(2));
+  lua_insert(L, 1);
+  lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, end_call);
+  return lua_gettop(L);
+}
+
+/* The same on `co`, with those that are on top, and without results. */
+static int call_on(lua_State *L, host *owner, lua_State *co, int arguments,
+                   bool collecting) {
   desist__guards *guards = &owner->guards;
   desist__frame *top = guards->top;
   lua_State *before = guards->running;
   int status;
-  if (!lua_checkstack(co, 10)) return luaL_error(L, "stack overflow");
+  if (!lua_checkstack(co, arguments + 10))
+    return luaL_error(L, "stack overflow");
   lua_pushvalue(L, lua_upvalueindex(2));
-  lua_pushvalue(L, 1);
-  lua_xmove(L, co, 2);
-  desist__guards_resuming(guards, co);
-  guards->finalizing = co;
+  lua_insert(L, -(arguments + 1));
+  lua_xmove(L, co, arguments + 1);
+  desist__guards_resuming(guards, co, L);
+  if (collecting) guards->finalizing = co;
   desist__store_release(&guards->running, co);
-  status = lua_pcall(co, 1, 0, 0);
+  status = lua_pcall(co, arguments, 0, 0);
   desist__store_release(&guards->running, before);
-  guards->finalizing = NULL;
+  if (collecting) guards->finalizing = NULL;
   if (status != LUA_OK) lua_xmove(co, L, 1);
   desist__guards_resumed(guards, co, L, top, false);
   return status == LUA_OK ? 0 : lua_error(L);
@@ -258,13 +336,39 @@ static int call_finalizer(lua_State *L) {
     lua_State *co;
     lua_rawgeti(L, LUA_REGISTRYINDEX, guards->finalizer);
     co = lua_tothread(L, -1);
-    lua_pop(L, 1);
-    return finalize(L, owner, co);
+    lua_settop(L, 1);
+    return call_on(L, owner, co, 1, true);
   }
-  lua_pushvalue(L, lua_upvalueindex(2));
-  lua_insert(L, 1);
-  lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, end_finalizer);
-  return lua_gettop(L);
+  return call_here(L);
+}
+
+/* The same for a `__close`. */
+static int call_closer(lua_State *L) {
+  host *owner = desist__host_of(L);
+  if (owner->guards.top != NULL && owner->guards.hookless == L) {
+    int arguments = lua_gettop(L);
+    lua_State *co = lua_newthread(L);
+    lua_insert(L, 1); /* where it is not collected */
+    return call_on(L, owner, co, arguments, false);
+  }
+  return call_here(L);
+}
+
+/* Its upvalues are the host and the names of what it wraps: looking for strings
+** would take as long as all the rest. */
+enum { GC_NAME = 2, CLOSE_NAME };
+
+/* Wraps the field of the metatable at 2 which that upvalue names. */
+static void wrap_field(lua_State *L, int name, lua_CFunction with) {
+  lua_pushvalue(L, lua_upvalueindex(name));
+  if (lua_rawget(L, 2) == LUA_TFUNCTION && !lua_iscfunction(L, -1)) {
+    lua_pushvalue(L, lua_upvalueindex(name));
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_pushvalue(L, -3);
+    lua_pushcclosure(L, with, 2);
+    lua_rawset(L, 2);
+  }
+  lua_settop(L, 2);
 }
 
 static int tracked_setmetatable(lua_State *L) {
@@ -276,17 +380,8 @@ static int tracked_setmetatable(lua_State *L) {
     return luaL_error(L, "cannot change a protected metatable");
   lua_settop(L, 2);
   if (type == LUA_TTABLE) {
-    lua_pushliteral(L, "__gc");
-    lua_rawget(L, 2);
-    if (lua_isfunction(L, -1) && !lua_iscfunction(L, -1)) {
-      lua_pushvalue(L, lua_upvalueindex(1));
-      lua_insert(L, -2);
-      lua_pushcclosure(L, call_finalizer, 2);
-      lua_pushliteral(L, "__gc");
-      lua_insert(L, -2);
-      lua_rawset(L, 2);
-    }
-    lua_settop(L, 2);
+    wrap_field(L, GC_NAME, call_finalizer);
+    wrap_field(L, CLOSE_NAME, call_closer);
   }
   lua_setmetatable(L, 1);
   return 1;
@@ -306,7 +401,9 @@ static void replace(lua_State *L, host *owner, const char *library,
     }
     lua_pop(L, 1);
     lua_pushlightuserdata(L, owner);
-    lua_pushcclosure(L, functions->func, 1);
+    lua_pushliteral(L, "__gc");
+    lua_pushliteral(L, "__close");
+    lua_pushcclosure(L, functions->func, CLOSE_NAME);
     lua_setfield(L, -2, functions->name);
   }
   lua_pop(L, 2);
@@ -344,12 +441,9 @@ int desist__track_coroutines(lua_State *L) {
 int desist_lua_resume(lua_State *co, lua_State *from, int arguments,
                       int *results) {
   host *owner = desist__host_in(co);
-  desist__resumed here;
   if (owner == NULL || owner->inbox == NULL)
     return lua_resume(co, from, arguments, results);
-  here.from = NULL;
-  here.task = false;
-  return resume_as(owner, co, from, arguments, results, &here);
+  return resume_through(owner, co, from, arguments, results, false, NULL);
 }
 
 #else

@@ -1,31 +1,6 @@
 /*
-** lua_guard.c: desist.guard, which stops Lua code that never asks, and the
-** budget of a step, which sets it aside.
-**
-** Nothing is done until there is something to do: then a signal directed to the
-** thread finds it in the middle of Lua code, and gives the coroutine that runs
-** a hook. That is what Lua's own interpreter does on Ctrl-C, and all that it
-** allows there. The hook, called before the next instruction, raises the error
-** (or yields). Where there are no such signals a count hook looks now and then.
-**
-** Rules:
-**   #1 A frame stands in the list of active ones exactly while what it guards
-**      is on the stack of this thread: its function's C frame is there, or that
-**      of the tracked resume of the coroutine it is in. So the handler never
-**      touches a state that may be at work elsewhere. It holds its token.
-**   #2 A token's error is raised once. Then there is grace, so that cleanup can
-**      run; then it is raised before every instruction until the guard is left.
-**   #3 Never inside the Lua files of desist: they would be left half done. What
-**      they call is interrupted, and their waits are.
-**   #4 A hook that finds nothing to do takes itself away, and puts back the one
-**      it took the place of: coroutines inherit hooks, and switch unseen.
-**   #5 Finalizers run with hooks off, those of tracked metatables excepted
-**      (lua_coroutine.c). What is raised there does not count for #2.
-**
-** Who runs: guards.running, kept by tracked resumes. If its hook is not called
-** although the thread computes, it has resumed another coroutine unseen, which
-** then is an argument or an upvalue of the C function it is in. That is looked
-** at only then: a function that does not return has its frame in order.
+** lua_guard.c: desist.guard, desist_lua_pcall, and the budget of a step: calls
+** with a frame around them (lua_frame.c), which interrupts (lua_interrupt.c).
 */
 #include "lua_binding.h"
 
@@ -33,498 +8,7 @@
 
 #  include <string.h>
 
-#  include "atomic.h"
-
-enum { QUIET, RAISED, STOPPING, DONE };
-
-enum {
-  MANY = 1000, /* instructions between two looks without signals */
-  TICK_NANOSECONDS = 2000000,
-  LONG_NANOSECONDS = 500000, /* of computing in one C function */
-  DEEP = 200                 /* as many calls as C's stack has room for */
-};
-
 static const int64_t default_grace = 100000000;
-
-static void on_hook(lua_State *L, lua_Debug *ar);
-
-/* --- What is to be done --- */
-
-static bool is_over(const desist__frame *frame) {
-  return frame->token == NULL ? frame->stage != DONE
-                              : desist_token_is_cancelled(frame->token);
-}
-
-/* Its next moment: in the past, something is to be done now. */
-static int64_t moment_of(const desist__frame *frame) {
-  if (!is_over(frame)) return DESIST_NEVER;
-  if (frame->token != NULL && frame->stage != RAISED) return 0;
-  return frame->until;
-}
-
-/* The outermost guard that has to raise now; else a budget that is over; else
-** NULL. */
-static desist__frame *find_due(const desist__guards *guards, int64_t now) {
-  desist__frame *frame, *guard = NULL, *budget = NULL;
-  for (frame = desist__load_acquire(&guards->top); frame != NULL;
-       frame = frame->below) {
-    if (moment_of(frame) > now) continue;
-    if (frame->token != NULL)
-      guard = frame;
-    else
-      budget = frame;
-  }
-  return guard != NULL ? guard : budget;
-}
-
-static void set_timer_once(desist__guards *guards, int64_t now) {
-  const desist__frame *frame;
-  int64_t next = DESIST_NEVER;
-  bool alert = false;
-  for (frame = guards->top; frame != NULL; frame = frame->below) {
-    int64_t moment = moment_of(frame);
-    if (moment < next) next = moment;
-    if (frame->token != NULL ? moment != DESIST_NEVER : moment <= now)
-      alert = true;
-  }
-  guards->alert = alert;
-#  if DESIST__INTERRUPTS
-  if (next <= now) next = 1; /* and again, as long as it is so */
-  if (next == DESIST_NEVER) next = 0;
-  if (!guards->by_signal || next == guards->timer) return;
-  guards->timer = next;
-  desist__interrupt_after(&guards->interrupt,
-                          next > now  ? next - now
-                          : next != 0 ? TICK_NANOSECONDS
-                                      : 0,
-                          TICK_NANOSECONDS);
-#  endif
-}
-
-/* When the timer is to ring. The handler does this too, which may come in the
-** middle of it. */
-static void set_timer(desist__guards *guards, int64_t now) {
-  unsigned rings = desist__load_relaxed(&guards->rings);
-  set_timer_once(guards, now);
-  while (desist__load_relaxed(&guards->rings) != rings) {
-    rings = desist__load_relaxed(&guards->rings);
-    set_timer_once(guards, desist_now());
-  }
-}
-
-/* --- Hooks --- */
-
-static desist__hook *find_hook(desist__guards *guards, const lua_State *L) {
-  int i;
-  for (i = 0; i < DESIST__HOOKS; i++)
-    if (guards->hooks[i].L == L) return &guards->hooks[i];
-  return NULL;
-}
-
-/* Notes the hook that is there, which is not ours. */
-static void note_hook(desist__guards *guards, lua_State *L, lua_Hook hook) {
-  desist__hook *at = find_hook(guards, L);
-  if (hook == NULL) {
-    if (at != NULL) at->L = NULL;
-    return;
-  }
-  if (at == NULL) {
-    at = &guards->hooks[guards->next_hook];
-    guards->next_hook = (guards->next_hook + 1) % DESIST__HOOKS;
-  }
-  at->hook = hook;
-  at->mask = lua_gethookmask(L);
-  at->count = lua_gethookcount(L);
-  desist__store_release(&at->L, L);
-}
-
-/* The hook of `L` that ours is in the place of. One that was inherited with
-** ours is that of another coroutine. */
-static desist__hook hook_of(desist__guards *guards, const lua_State *L) {
-  desist__hook none;
-  desist__hook *at = find_hook(guards, L);
-  int i;
-  memset(&none, 0, sizeof none);
-  for (i = 0; at == NULL && i < DESIST__HOOKS; i++)
-    if (guards->hooks[i].L != NULL) at = &guards->hooks[i];
-  return at != NULL ? *at : none;
-}
-
-/* Ours. Without signals the events of the other one go on to it. */
-static void arm(desist__guards *guards, lua_State *L, int count) {
-  lua_Hook hook = lua_gethook(L);
-  int mask = LUA_MASKCOUNT;
-  if (hook != on_hook) note_hook(guards, L, hook);
-  if (!guards->by_signal) mask |= hook_of(guards, L).mask;
-  lua_sethook(L, on_hook, mask, count);
-}
-
-/* The other one, if ours is there. */
-static void disarm(desist__guards *guards, lua_State *L) {
-  desist__hook other;
-  desist__hook *at;
-  if (lua_gethook(L) != on_hook) return;
-  other = hook_of(guards, L);
-  at = find_hook(guards, L);
-  if (at != NULL) at->L = NULL; /* first: the handler may note it again */
-  lua_sethook(L, other.hook, other.mask, other.count);
-}
-
-/* What is there between two things to do. */
-static void rest(desist__guards *guards, lua_State *L) {
-  if (guards->top != NULL && !guards->by_signal)
-    arm(guards, L, MANY);
-  else
-    disarm(guards, L);
-}
-
-/* --- The signal handler --- */
-
-#  if DESIST__INTERRUPTS
-
-/* The coroutine that the C function which `L` is in was given to resume. */
-static lua_State *resumed_in(lua_State *L) {
-  lua_Debug ar;
-  lua_State *other;
-  if (!lua_getstack(L, 0, &ar) || !lua_getinfo(L, "S", &ar) || *ar.what != 'C')
-    return NULL;
-  other = lua_tothread(L, 1);
-  return other != NULL ? other : lua_tothread(L, lua_upvalueindex(1));
-}
-
-/* Anew each time: what was resumed unseen may be gone. */
-static void point(desist__guards *guards) {
-  lua_State *L = guards->running;
-  int depth;
-  if (lua_gethook(L) == on_hook &&
-      desist__thread_time() - guards->since < LONG_NANOSECONDS)
-    return;
-  for (depth = 0; lua_gethook(L) == on_hook; depth++) {
-    L = resumed_in(L);
-    if (L == NULL || depth == DEEP) return; /* a long C function */
-  }
-  arm(guards, L, 1);
-  guards->since = desist__thread_time();
-}
-
-static void on_interrupt(desist__interrupt *self) {
-  desist__guards *guards = (desist__guards *)self;
-  int64_t now = desist_now();
-  if (find_due(guards, now) != NULL) point(guards);
-  set_timer(guards, now);
-  desist__store_relaxed(&guards->rings, guards->rings + 1);
-}
-
-#  endif
-
-/* Of the token, on the cancelling thread. */
-static void on_cancel(void *data, desist_reason *reason) {
-  desist__guards *guards = (desist__guards *)data;
-  (void)reason;
-#  if DESIST__INTERRUPTS
-  desist__interrupt_raise(&guards->interrupt);
-#  endif
-  desist__inbox_wake(desist__host_with(guards)->inbox);
-}
-
-/* --- Raising --- */
-
-static void push_error(lua_State *L, const desist__frame *frame) {
-  luaL_checkstack(L, 20, NULL);
-  desist__push_token(L, desist__host_with(frame->guards), frame->token);
-  desist__push_error(L, -1);
-  lua_remove(L, -2);
-}
-
-/* Keeps #2 and #5. */
-static int raise_in(lua_State *L, desist__frame *frame) {
-  desist__guards *guards = frame->guards;
-  int64_t now = desist_now();
-  if (frame->stage == QUIET && frame->grace > 0) {
-    if (L != guards->finalizing) {
-      frame->stage = RAISED;
-      frame->until = frame->grace >= DESIST_NEVER - now ? DESIST_NEVER
-                                                        : now + frame->grace;
-    }
-    rest(guards, L);
-  } else {
-    frame->stage = STOPPING;
-    arm(guards, L, 1);
-  }
-  set_timer(guards, now);
-  push_error(L, frame);
-  return lua_error(L);
-}
-
-void desist__guard_check(lua_State *L, host *owner) {
-  desist__frame *frame;
-  if (owner->guards.top == NULL) return;
-  frame = find_due(&owner->guards, desist_now());
-  if (frame != NULL && frame->token != NULL) (void)raise_in(L, frame);
-}
-
-int64_t desist__guard_until(const host *owner) {
-  const desist__frame *frame;
-  int64_t until = DESIST_NEVER;
-  for (frame = owner->guards.top; frame != NULL; frame = frame->below)
-    if (frame->token != NULL && moment_of(frame) < until)
-      until = moment_of(frame);
-  return until;
-}
-
-/* Whether the running function is one of our Lua files'. */
-static bool is_own(const host *owner, lua_State *L, lua_Debug *ar) {
-  return lua_getinfo(L, "S", ar) && desist__is_own(owner, ar->source);
-}
-
-/* --- Setting aside --- */
-
-/*
-** Whether all coroutines from `L` down to a task of the loop that the budget
-** is for can yield now: each is resumed in a tracked way, with no C function in
-** between that cannot be left.
-*/
-static bool can_set_aside(const desist__frame *budget, lua_State *L) {
-  const desist__resumed *at = budget->guards->resumes;
-  const lua_State *co = L;
-  for (; at != NULL && at != budget->resumes; at = at->below) {
-    if (at->co != co || !lua_isyieldable(at->co)) return false;
-    if (at->task) return true;
-    co = at->from;
-  }
-  return false;
-}
-
-static void set_aside(desist__frame *budget, lua_State *L) {
-  desist__guards *guards = budget->guards;
-  if (!can_set_aside(budget, L)) {
-    arm(guards, L, MANY);
-    return;
-  }
-  budget->stage = DONE;
-  guards->aside = true;
-  rest(guards, L);
-  set_timer(guards, desist_now());
-  (void)lua_yield(L, 0);
-}
-
-/* --- The hook --- */
-
-/* An event for the hook that ours is in the place of. */
-static void pass_on(desist__guards *guards, lua_State *L, lua_Debug *ar) {
-  desist__hook other = hook_of(guards, L);
-  if (other.hook != NULL) other.hook(L, ar);
-}
-
-static void on_hook(lua_State *L, lua_Debug *ar) {
-  host *owner = desist__host_in(L);
-  desist__guards *guards;
-  desist__frame *frame;
-  if (owner == NULL || owner->inbox == NULL) {
-    lua_sethook(L, NULL, 0, 0);
-    return;
-  }
-  guards = &owner->guards;
-  if (ar->event != LUA_HOOKCOUNT) {
-    pass_on(guards, L, ar);
-    return;
-  }
-  desist__look();
-  frame = find_due(guards, desist_now());
-  if (frame == NULL)
-    rest(guards, L);
-  else if (is_own(owner, L, ar))
-    arm(guards, L, 1);
-  else if (frame->token == NULL)
-    set_aside(frame, L);
-  else
-    (void)raise_in(L, frame);
-}
-
-/* --- Frames --- */
-
-static void start(desist__guards *guards) {
-#  if DESIST__INTERRUPTS
-  guards->interrupt.run = on_interrupt;
-  guards->timer = 0;
-  guards->by_signal = desist__interrupt_enter(&guards->interrupt);
-#  else
-  guards->by_signal = false;
-#  endif
-}
-
-static void stop(desist__guards *guards) {
-#  if DESIST__INTERRUPTS
-  if (guards->by_signal) desist__interrupt_leave(&guards->interrupt);
-#  endif
-  guards->alert = false;
-}
-
-static void hold(desist__frame *frame) {
-  desist_token_retain(frame->token);
-  frame->held = true;
-  desist_register(frame->token, &frame->registration, on_cancel, frame->guards);
-}
-
-/* The handler does not know it any more. */
-static void let_go(desist__frame *frame) {
-  if (!frame->held) return;
-  frame->held = false;
-  (void)desist_unregister_wait(&frame->registration);
-  desist_token_release(frame->token);
-}
-
-static void enter(desist__guards *guards, desist__frame *frame, lua_State *L) {
-  frame->guards = guards;
-  frame->L = L;
-  frame->before = guards->running;
-  frame->resumes = guards->resumes;
-  frame->below = guards->top;
-  frame->stage = QUIET;
-  if (guards->top == NULL) start(guards);
-  desist__store_release(&guards->running, L);
-  desist__store_release(&guards->top, frame);
-  if (frame->token != NULL)
-    hold(frame);
-  else
-    set_timer(guards, desist_now());
-  if (!guards->by_signal) arm(guards, L, MANY);
-}
-
-/* The frame is the innermost. */
-static void leave(desist__frame *frame) {
-  desist__guards *guards = frame->guards;
-  desist__store_release(&guards->top, frame->below);
-  desist__store_release(&guards->running, frame->before);
-  if (guards->top == NULL)
-    stop(guards);
-  else
-    set_timer(guards, desist_now());
-  let_go(frame);
-  rest(guards, frame->L);
-  if (guards->alert && find_due(guards, desist_now()) != NULL)
-    arm(guards, frame->L, 1);
-}
-
-static void open_guards(lua_State *L, host *owner) {
-  desist__guards *guards = &owner->guards;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
-  guards->running = lua_tothread(L, -1);
-  lua_pop(L, 1);
-  lua_newtable(L);
-  lua_createtable(L, 0, 1);
-  lua_pushliteral(L, "k");
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
-  guards->boxes = luaL_ref(L, LUA_REGISTRYINDEX);
-  guards->finalizer = LUA_NOREF;
-}
-
-static void let_go_all(desist__frame *frame) {
-  for (; frame != NULL; frame = frame->below) let_go(frame);
-}
-
-void desist__guards_end(host *owner) {
-  desist__guards *guards = &owner->guards;
-  desist__frame *top = guards->top;
-  desist__store_release(&guards->top, (desist__frame *)NULL);
-  if (top != NULL) stop(guards);
-  let_go_all(top); /* os.exit inside of them */
-  for (; guards->kept != NULL; guards->kept = guards->kept->next) {
-    guards->kept->kept = false;
-    let_go_all(guards->kept);
-  }
-#  if DESIST__INTERRUPTS
-  desist__interrupt_end(&guards->interrupt);
-#  endif
-}
-
-/* --- Coroutines (for lua_coroutine.c) --- */
-
-static void keep(desist__frame *frame) {
-  desist__guards *guards = frame->guards;
-  frame->kept = true;
-  frame->previous = NULL;
-  frame->next = guards->kept;
-  if (frame->next != NULL) frame->next->previous = frame;
-  guards->kept = frame;
-}
-
-static void keep_no_more(desist__frame *frame) {
-  frame->kept = false;
-  if (frame->next != NULL) frame->next->previous = frame->previous;
-  if (frame->previous != NULL)
-    frame->previous->next = frame->next;
-  else
-    frame->guards->kept = frame->next;
-}
-
-/* Pushes the box of the innermost guard of `co`, or nil, on its own stack. */
-static guard_box *push_box(const desist__guards *guards, lua_State *co) {
-  lua_rawgeti(co, LUA_REGISTRYINDEX, guards->boxes);
-  (void)lua_pushthread(co);
-  lua_rawget(co, -2);
-  lua_remove(co, -2);
-  return (guard_box *)lua_touserdata(co, -1);
-}
-
-/* The innermost guard that `co` has yielded in, or NULL: not kept any more. */
-static desist__frame *take_kept(desist__guards *guards, lua_State *co) {
-  guard_box *box;
-  if (guards->kept == NULL || !lua_checkstack(co, 5)) return NULL;
-  box = push_box(guards, co);
-  lua_pop(co, 1);
-  if (box == NULL || !box->frame.kept) return NULL;
-  keep_no_more(&box->frame);
-  return &box->frame;
-}
-
-void desist__guards_resuming(desist__guards *guards, lua_State *co) {
-  desist__frame *frame = take_kept(guards, co);
-  if (frame != NULL && lua_status(co) != LUA_YIELD) {
-    let_go_all(frame); /* it was closed unseen, and begins anew */
-  } else if (frame != NULL) {
-    desist__frame *last = frame;
-    while (last->below != NULL) last = last->below;
-    last->below = guards->top;
-    if (guards->top == NULL) start(guards);
-    desist__store_release(&guards->top, frame);
-    set_timer(guards, desist_now());
-  }
-  if (guards->top == NULL) return;
-  if (!guards->by_signal) arm(guards, co, MANY);
-  if (guards->alert && find_due(guards, desist_now()) != NULL)
-    arm(guards, co, 1);
-}
-
-/* The frames above `top` are those of a coroutine that has yielded, or died. */
-static void put_by(desist__guards *guards, desist__frame *top, bool yielded) {
-  desist__frame *first = guards->top, *last = first;
-  desist__store_release(&guards->top, top);
-  if (top == NULL) stop(guards);
-  while (last->below != top) last = last->below;
-  last->below = NULL;
-  if (yielded)
-    keep(first);
-  else
-    let_go_all(first);
-}
-
-/* It is closed with the guards it has yielded in. */
-void desist__guards_drop(desist__guards *guards, lua_State *co) {
-  let_go_all(take_kept(guards, co));
-}
-
-void desist__guards_resumed(desist__guards *guards, lua_State *co,
-                            lua_State *from, desist__frame *top, bool yielded) {
-  if (guards->top != top) {
-    put_by(guards, top, yielded);
-    if (top != NULL) set_timer(guards, desist_now());
-  }
-  disarm(guards, co);
-  if (guards->alert && from != NULL && find_due(guards, desist_now()) != NULL)
-    arm(guards, from, 1);
-}
 
 /* --- The guard function --- */
 
@@ -569,8 +53,8 @@ static void check_callable(lua_State *L, int index) {
 static bool is_from_below(lua_State *L, const desist__frame *frame) {
   bool is = false;
   for (; frame != NULL && !is; frame = frame->below) {
-    if (frame->token == NULL || frame->stage == QUIET) continue;
-    push_error(L, frame);
+    if (frame->token == NULL || frame->stage < DESIST__RAISED) continue;
+    desist__guard_push_error(L, frame);
     is = lua_rawequal(L, -1, -2) != 0;
     lua_pop(L, 1);
   }
@@ -598,8 +82,8 @@ const box_type desist__guard_type = { "desist.guard", sizeof(guard_box) };
 static int guard_gc(lua_State *L) {
   guard_box *box = (guard_box *)desist__check(L, 1, &desist__guard_type);
   if (!box->frame.kept) return 0;
-  keep_no_more(&box->frame);
-  let_go_all(&box->frame);
+  desist__frame_keep_no_more(&box->frame);
+  desist__frame_let_go_all(&box->frame);
   return 0;
 }
 
@@ -607,12 +91,11 @@ static int guard_gc(lua_State *L) {
 static void set_box(lua_State *L, const desist__guards *guards, int index) {
   index = index == 0 ? 0 : lua_absindex(L, index);
   lua_rawgeti(L, LUA_REGISTRYINDEX, guards->boxes);
-  (void)lua_pushthread(L);
   if (index == 0)
     lua_pushnil(L);
   else
     lua_pushvalue(L, index);
-  lua_rawset(L, -3);
+  lua_rawsetp(L, -2, L);
   lua_pop(L, 1);
 }
 
@@ -624,13 +107,13 @@ static int end_yielding(lua_State *L, int status, lua_KContext context) {
   desist__frame *below = box->frame.below;
   (void)context;
   if (box->frame.guards->top == &box->frame) {
-    leave(&box->frame);
+    desist__frame_leave(&box->frame);
   } else { /* resumed in a way that is not tracked */
     if (box->frame.kept) {
-      keep_no_more(&box->frame);
-      if (below != NULL) keep(below);
+      desist__frame_keep_no_more(&box->frame);
+      if (below != NULL) desist__frame_keep(below);
     }
-    let_go(&box->frame);
+    desist__frame_let_go(&box->frame);
     below = NULL;
   }
   luaL_checkstack(L, 10, "too many results");
@@ -648,12 +131,12 @@ static int guard_yielding(lua_State *L, host *owner, int64_t grace) {
   guard_box *box = (guard_box *)desist__new_box(
       L, owner, &desist__guard_type, GUARD_META, sizeof *box, GUARD_OUTER);
   lua_insert(L, 2);
-  (void)push_box(&owner->guards, L);
+  (void)desist__push_guard_box(L, &owner->guards, L);
   lua_setiuservalue(L, 2, GUARD_OUTER);
   set_box(L, &owner->guards, 2);
   box->frame.token = ((token_box *)lua_touserdata(L, 1))->core;
   box->frame.grace = grace;
-  enter(&owner->guards, &box->frame, L);
+  desist__frame_enter(&owner->guards, &box->frame, L);
   return end_yielding(
       L, lua_pcallk(L, lua_gettop(L) - 3, LUA_MULTRET, 0, 0, end_yielding), 0);
 }
@@ -689,9 +172,9 @@ int desist__guard(lua_State *L) {
   memset(&frame, 0, sizeof frame);
   frame.token = token;
   frame.grace = grace;
-  enter(guards, &frame, L);
+  desist__frame_enter(guards, &frame, L);
   status = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);
-  leave(&frame);
+  desist__frame_leave(&frame);
   return give(L, frame.below, status, 2);
 }
 
@@ -704,10 +187,10 @@ int desist__budget(lua_State *L) {
   int status;
   desist__track(L, owner);
   memset(&frame, 0, sizeof frame);
-  frame.until = limit >= DESIST_NEVER - now ? DESIST_NEVER : now + limit;
-  enter(guards, &frame, L);
+  frame.until = desist__guard_later(now, limit);
+  desist__frame_enter(guards, &frame, L);
   status = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);
-  leave(&frame);
+  desist__frame_leave(&frame);
   if (status != LUA_OK) return lua_error(L);
   return lua_gettop(L) - 1;
 }
@@ -727,7 +210,7 @@ void desist__guard_open(lua_State *L, host *owner) {
     { NULL, NULL },
   };
   desist__set_methods(L, owner, GUARD_META, &desist__guard_type, methods);
-  open_guards(L, owner);
+  desist__guards_open(L, owner);
 }
 
 /* --- For hosts --- */
@@ -788,9 +271,9 @@ int desist_lua_pcall(lua_State *L, int arguments, int results, int handler,
   memset(&frame, 0, sizeof frame);
   frame.token = token;
   frame.grace = grace < 0 ? default_grace : grace;
-  enter(&owner->guards, &frame, L);
+  desist__frame_enter(&owner->guards, &frame, L);
   status = lua_pcall(L, arguments, results, handler);
-  leave(&frame);
+  desist__frame_leave(&frame);
   return status;
 }
 
@@ -810,6 +293,12 @@ static int refuse(lua_State *L) {
 
 int desist__guard(lua_State *L) { return refuse(L); }
 int desist__budget(lua_State *L) { return refuse(L); }
+
+int desist__watch_guards(lua_State *L) {
+  (void)L;
+  return 0;
+}
+
 int desist__track_coroutines(lua_State *L) { return refuse(L); }
 
 int desist__can_interrupt(lua_State *L) {
@@ -825,7 +314,14 @@ void desist__guard_open(lua_State *L, host *owner) {
 
 void desist__guards_end(host *owner) { (void)owner; }
 
-void desist__guard_check(lua_State *L, host *owner) {
+bool desist__guard_check(lua_State *L, host *owner, bool give) {
+  (void)L;
+  (void)owner;
+  (void)give;
+  return false;
+}
+
+void desist__guards_called(lua_State *L, host *owner) {
   (void)L;
   (void)owner;
 }

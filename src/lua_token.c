@@ -133,7 +133,7 @@ int desist__token_wait(lua_State *L) {
     if (limit == DESIST_NEVER && !desist_token_can_be_cancelled(box->core))
       return push_never(L);
     if (owner->inbox == NULL) break;
-    desist__guard_check(L, owner);
+    (void)desist__guard_check(L, owner, false);
     next = desist__guard_until(owner);
     desist__inbox_wait(owner->inbox, box->core, next < until ? next : until);
   }

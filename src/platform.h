@@ -148,6 +148,13 @@ struct desist__trap {
   int caught; /* the signal, or 0; atomic */
 };
 
+/*
+** From here on the library is not unloaded before the process ends. Before the
+** first handler is set: the system may have chosen it for a thread, or be about
+** to return into it, when another thread unloads; and who was put over it goes
+** on to it. Call it with no lock held.
+*/
+void desist__stay_loaded(void);
 /* 0 or an errno: EINVAL for a number that cannot be caught. */
 int desist__trap_set(desist__trap *trap);
 /* Puts the handlers back. Safe after the signal too. */

@@ -42,6 +42,7 @@ enum { HANDLERS = 8 };
 THREAD_LOCAL desist__interrupt *entered;
 THREAD_LOCAL int passing;     /* to whom of befores, from 1 on; 0: to none */
 THREAD_LOCAL uint64_t serial; /* no other thread's, ever; 0: none yet */
+THREAD_LOCAL int thread_number;
 
 static const char mark = 0; /* ours carry its address */
 
@@ -51,7 +52,11 @@ static int known, last;   /* how many; whose it was last; atomic */
 static desist__lock lock; /* for writing all of them */
 static uint64_t serials;  /* under it */
 
-static int this_thread(void) { return (int)syscall(SYS_gettid); }
+/* The system's number for it. */
+static int this_thread(void) {
+  if (thread_number == 0) thread_number = (int)syscall(SYS_gettid);
+  return thread_number;
+}
 
 /* The system gives a thread's number to another one when it has ended. */
 static uint64_t this_serial(void) {
@@ -65,7 +70,7 @@ static uint64_t this_serial(void) {
 
 /* --- The handler --- */
 
-static void on_signal(int number, siginfo_t *info, void *context);
+static void on_signal(int signal, siginfo_t *info, void *context);
 
 static bool is_ours(const struct sigaction *action) {
   return (action->sa_flags & SA_SIGINFO) != 0 &&
@@ -151,6 +156,7 @@ static bool install(void) {
   struct sigaction ours, now;
   bool done = true;
   if (sigaction(SIGNAL, NULL, &now) == 0 && is_ours(&now)) return true;
+  desist__stay_loaded();
   desist__lock_acquire(&lock);
   if (sigaction(SIGNAL, NULL, &now) != 0) {
     done = false;
@@ -268,6 +274,7 @@ void desist__interrupt_end(desist__interrupt *self) { drop_timer(self); }
 ** of the signals that were on their way to it. */
 void desist__interrupts_after_fork(void) {
   desist__interrupt *at;
+  thread_number = 0;
   for (at = entered; at != NULL; at = at->below) {
     bool ticking = at->ticking;
     desist__store(&at->thread, this_thread());

@@ -14,6 +14,7 @@
 
 #if !defined(DESIST_NO_SIGNALS)
 
+#  include <dlfcn.h>
 #  include <errno.h>
 #  include <signal.h>
 #  include <string.h>
@@ -165,6 +166,17 @@ static void on_signal(int number) {
   if (again) (void)raise(number); /* once we have returned */
   if (next != SIG_IGN) next(number);
   errno = error;
+}
+
+/* It is loaded already, so this finds it by its name alone. In a program that
+** it is part of there is nothing to find, and nothing to do. */
+void desist__stay_loaded(void) {
+  static bool done; /* atomic */
+  Dl_info self;
+  if (desist__load_acquire(&done)) return;
+  if (dladdr(&trapping, &self) != 0 && self.dli_fname != NULL)
+    (void)dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+  desist__store_release(&done, true);
 }
 
 void desist__signal_again(int number) { (void)kill(getpid(), number); }

@@ -219,6 +219,7 @@ desist_source *desist_source_create_signals(const int *signals, size_t count) {
     errno = EINVAL;
     return NULL;
   }
+  desist__stay_loaded();
   source = desist_source_create();
   self = (catcher *)desist__allocate(sizeof *self);
   if (source != NULL) extra = desist__extra_make(source);

@@ -800,6 +800,29 @@ TEST(a_coroutine_closed_in_a_guard_begins_anew_without_it) {
   state_close(L);
 }
 
+/* The host would take it for a yield. */
+TEST(a_budget_sets_nothing_aside_in_what_a_host_resumes) {
+  lua_State *L = state_open();
+  lua_global(L, "schedule", resume_by_host);
+  CHECK(lua_do(L,
+               "local async = require 'desist.async'\n"
+               "local loop, turns, ended = async.loop(), 0, nil\n"
+               "local function busy()\n"
+               "  for i = 1, 3e4 do local _ = ('x'):rep(9) end\n"
+               "  turns = turns + 1\n"
+               "end\n"
+               "local task = loop:spawn(function()\n"
+               "  schedule(coroutine.create(busy))\n"
+               "  ended = turns\n"
+               "  busy()\n"
+               "end)\n"
+               "loop:step(0, { budget = 1e-4 })\n"
+               "assert(ended == 1 and turns == 1)\n"
+               "repeat loop:step(0, { budget = 1e-4 }) until turns == 2",
+               0));
+  state_close(L);
+}
+
 TEST(where_the_module_is_not_open_it_is_lua_resume) {
   lua_State *L = luaL_newstate(), *co = lua_newthread(L);
   int results;

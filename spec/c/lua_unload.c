@@ -83,20 +83,21 @@ TEST(the_state_is_closed_while_deadlines_fire) {
   }
 }
 
-TEST_WITH_SIGNALS(signals_and_descriptors_go_with_the_state) {
+static void *unload_often(void *data) {
   int i;
-  for (i = 0; i < TIMES; i++) {
-    struct sigaction before, after;
-    sigaction(SIGUSR1, NULL, &before);
-    unload("local desist = require 'desist'\n"
-           "kept.signal = desist.signal('USR1')\n"
-           "assert(kept.signal:token():fd() >= 0)\n"
-           "assert(desist.wakeup_fd() >= 0)\n",
-           MS(2));
-    sigaction(SIGUSR1, NULL, &after);
-    CHECK(before.sa_handler == after.sa_handler);
-  }
+  (void)data;
+  for (i = 0; i < TIMES; i++) unload(NULL, MS(10));
+  return NULL;
 }
+
+TEST(states_come_and_go_on_several_threads) {
+  pthread_t threads[4];
+  int i;
+  for (i = 0; i < 4; i++) threads[i] = thread_start(unload_often, NULL);
+  for (i = 0; i < 4; i++) thread_join(threads[i]);
+}
+
+/* --- Signals: from here on the module stays mapped, see below ----------- */
 
 /* Guards that have fired, one that is suspended, and signals afterwards. */
 TEST_WITH_SIGNALS(guards_go_with_the_module) {
@@ -115,25 +116,51 @@ TEST_WITH_SIGNALS(guards_go_with_the_module) {
     CHECK_INT(raise(SIGURG), 0);
     CHECK_INT(kill(getpid(), SIGURG), 0);
     sigaction(SIGURG, NULL, &after);
+    CHECK(is_mapped() || before.sa_handler == after.sa_handler);
+  }
+}
+
+TEST_WITH_SIGNALS(signals_and_descriptors_go_with_the_state) {
+  int i;
+  for (i = 0; i < TIMES; i++) {
+    struct sigaction before, after;
+    sigaction(SIGUSR1, NULL, &before);
+    unload("local desist = require 'desist'\n"
+           "kept.signal = desist.signal('USR1')\n"
+           "assert(kept.signal:token():fd() >= 0)\n"
+           "assert(desist.wakeup_fd() >= 0)\n",
+           MS(2));
+    sigaction(SIGUSR1, NULL, &after);
     CHECK(before.sa_handler == after.sa_handler);
   }
 }
 
-static void *unload_often(void *data) {
-  int i;
-  (void)data;
-  for (i = 0; i < TIMES; i++) unload(NULL, MS(10));
-  return NULL;
+static int caught;
+
+static void count_signal(int number) {
+  (void)number;
+  caught++;
 }
 
-TEST(states_come_and_go_on_several_threads) {
-  pthread_t threads[4];
-  int i;
-  for (i = 0; i < 4; i++) threads[i] = thread_start(unload_often, NULL);
-  for (i = 0; i < 4; i++) thread_join(threads[i]);
+/* As one that was put over ours does, or the system, which had chosen it for a
+** thread just before: it is called when the state is gone. */
+TEST_WITH_SIGNALS(the_handler_may_come_after_the_state) {
+  struct sigaction ours, first, over;
+  lua_State *L;
+  memset(&ours, 0, sizeof ours);
+  ours.sa_handler = count_signal;
+  sigaction(SIGUSR1, &ours, &first);
+  L = state_open();
+  CHECK(lua_do(L, "kept = require 'desist'.signal('USR1')", 0));
+  sigaction(SIGUSR1, NULL, &over);
+  CHECK(over.sa_handler != count_signal);
+  lua_close(L);
+  over.sa_handler(SIGUSR1);
+  CHECK_INT(caught, 1);
+  sigaction(SIGUSR1, &first, NULL);
 }
 
-/* Gone, or still mapped because a thread of its may need it: both will do. */
+/* Gone, or still mapped because a handler of its may come: both will do. */
 TEST(what_is_left_of_the_module) {
   check_sleep(MS(100));
   printf("the module is %s\n", is_mapped() ? "still mapped" : "gone");

@@ -3,23 +3,29 @@
 
 local desist = require "desist"
 local arguments = require "desist.async.arguments"
+local blocks = require "desist.async.block"
 local loops = require "desist.async.loop"
 local running = require "desist.async.running"
 
+local cancel_quietly = blocks.cancel_quietly
 local idle = desist._inside.idle
 
+--- Gives the error of a guard that has stopped it while it was idle: tasks are
+-- cancelled then, and have the guard's grace to end.
 local function drive(main, loop)
+  local stopped = nil
   while not main.ended do
     loop:_turn(desist.now())
     local next_time = loop:next_time()
     if main.ended then break end
-    if next_time == nil then
-      idle()
-    else
-      local left = next_time - desist.now()
-      if left > 0 then idle(left) end
+    local left = next_time and next_time - desist.now()
+    local err = (left == nil or left > 0) and idle(left)
+    if err then
+      stopped = err
+      cancel_quietly(loop.root, "cancelled", err.reason)
     end
   end
+  return stopped
 end
 
 local function results_of(ok, ...)
@@ -37,7 +43,7 @@ local function run_on(loop, turn, fn, ...)
   local main = loop:spawn(fn, ...)
   local ok, err = pcall(turn, main, loop)
   loop:close()
-  if not ok then error(err, 0) end
+  if not ok or err and main.ended == "cancelled" then error(err, 0) end
   return results_of(main:result())
 end
 

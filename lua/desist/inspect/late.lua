@@ -1,4 +1,5 @@
---- Late work: tasks that were cancelled and have not ended.
+--- Late work: tasks that were cancelled and have not ended, and code under a
+-- guard that has not.
 --
 -- While somebody listens, a block that is cancelled notes when: `cancelled_at`,
 -- on its loop's clock. With a handler it is queued in `loop.late` as well, and
@@ -9,7 +10,7 @@ local hooks = require "desist.hooks"
 local text = require "desist.inspect.text"
 local inside = require "desist.core"._inside
 
-local seconds = text.seconds
+local running, seconds = coroutine.running, text.seconds
 
 local listening = { trace = false, handler = nil, seconds = nil }
 
@@ -54,7 +55,7 @@ end
 local function record_of(co, since, reason, level)
   local task = task_in(co)
   return setmetatable({
-    what = task and blocks().name_of(task) or "code outside tasks",
+    what = task and blocks().name_of(task) or "code under a guard",
     task = task, since = since, reason = reason, shielded = false,
     traceback = text.traceback(co, level),
   }, Record)
@@ -185,11 +186,18 @@ local function switch()
   hooks.listen("next time", handler and next_look or nil)
 end
 
+--- A guard's code goes on though its token is cancelled. Called by a hook, in
+-- the coroutine that runs.
+local function tell_of_guard(since, token)
+  listening.handler(record_of(running(), since, token:reason(), 4))
+end
+
 --- desist.on_late(seconds, handler); the handler there was before.
 local function on_late(least, handler)
   local before = listening.handler
   listening.seconds, listening.handler = least, handler
   switch()
+  inside.watch_guards(handler and least, handler and tell_of_guard)
   if not handler and inside.loops then
     for loop in pairs(inside.loops) do loop.late = nil end
   end
