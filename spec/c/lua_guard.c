@@ -29,6 +29,7 @@ static const char prelude[] =
 /* What scripts call. */
 static int script_pcall(lua_State *L);
 static int script_fork(lua_State *L);
+static int script_arm(lua_State *L);
 
 static desist_source *source_after(int64_t nanoseconds) {
   desist_source *source = desist_source_create();
@@ -44,6 +45,7 @@ static lua_State *state_open(void) {
   lua_setglobal(L, "desist");
   lua_global(L, "guarded", script_pcall);
   lua_global(L, "fork", script_fork);
+  lua_global(L, "arm", script_arm);
   CHECK(lua_do(L, prelude, 0));
   return L;
 }
@@ -115,6 +117,15 @@ static void check_guard(lua_State *L) {
   desist_source_release(source);
 }
 
+/* From here on it takes that time. */
+static desist_source *to_arm;
+
+static int script_arm(lua_State *L) {
+  (void)L;
+  CHECK(desist_source_cancel_after(to_arm, MS(LATER)));
+  return 0;
+}
+
 /* guarded(token, f, ...): as pcall. */
 static int script_pcall(lua_State *L) {
   desist_token *token = desist_lua_check_token(L, 1);
@@ -165,10 +176,10 @@ static void check_urgent_and_guards(lua_State *L) {
   lua_global(L, "urgent", script_urgent);
   CHECK(lua_do(L,
                "function f()\n"
-               "  pcall(function() urgent() forever() end) urgent()\n"
+               "  pcall(function() urgent() arm() forever() end) urgent()\n"
                "end",
                0));
-  CHECK(desist_source_cancel_after(source, MS(LATER)));
+  to_arm = source;
   CHECK_INT(call(L, "f", token, MS(60000)), LUA_OK);
   check_urgent();
   CHECK_INT(urgent, before + 20);
@@ -372,18 +383,16 @@ TEST(a_deadline_stops_an_endless_loop) {
   state_close(L);
 }
 
-TEST_WITH_THREADS(the_second_error_comes_after_the_grace) {
+TEST(the_second_error_comes_after_the_grace) {
   lua_State *L = state_open();
   int64_t grace;
+  CHECK(lua_do(L, "function f() arm() stubborn() end", 0));
   for (grace = 0; grace <= MS(10); grace += MS(5)) {
-    struct later later;
     int64_t start = check_now();
-    later_start(&later, MS(LATER));
-    check_stopped(L,
-                  call(L, "stubborn", desist_source_token(later.source), grace),
-                  later.source);
+    to_arm = desist_source_create();
+    check_stopped(L, call(L, "f", desist_source_token(to_arm), grace), to_arm);
     CHECK(check_now() - start >= grace + MS(LATER));
-    later_end(&later);
+    desist_source_release(to_arm);
   }
   state_close(L);
 }
@@ -707,6 +716,8 @@ TEST(what_a_host_resumes_may_yield_in_guards) {
   state_close(L);
 }
 
+static int yields_seen;
+
 /* resume_by_host(co, ...): each again and again until all have ended. */
 static int resume_by_host(lua_State *L) {
   int i, live = 1, results;
@@ -717,6 +728,7 @@ static int resume_by_host(lua_State *L) {
       if (co == NULL) continue;
       if (desist_lua_resume(co, L, 0, &results) == LUA_YIELD) {
         lua_pop(co, results);
+        yields_seen++;
         live++;
         continue;
       }
@@ -790,13 +802,34 @@ TEST(a_coroutine_closed_in_a_guard_begins_anew_without_it) {
   CHECK_INT(lua_resetthread(co), LUA_OK);
   CHECK(desist_source_cancel(source, NULL));
   desist_source_release(source);
-  CHECK(lua_do(L, "token = nil for _ = 1, 3 do collectgarbage() end", 0));
   CHECK_INT(luaL_loadstring(co, "for i = 1, 1e5 do give(i) end return 'ok'"),
             LUA_OK);
   CHECK_INT(desist_lua_resume(co, L, 0, &results), LUA_OK);
   CHECK_TEXT(lua_tostring(co, -1), "ok");
   lua_pop(L, 1);
   check_guard(L);
+  state_close(L);
+}
+
+/* The host would take it for a yield. */
+TEST(a_budget_sets_nothing_aside_in_what_a_host_resumes) {
+  lua_State *L = state_open();
+  lua_global(L, "schedule", resume_by_host);
+  yields_seen = 0;
+  CHECK(lua_do(L,
+               "local async = require 'desist.async'\n"
+               "local loop, turns = async.loop(), 0\n"
+               "local function busy()\n"
+               "  for i = 1, 3e4 do local _ = ('x'):rep(9) end\n"
+               "  turns = turns + 1\n"
+               "end\n"
+               "loop:spawn(function()\n"
+               "  schedule(coroutine.create(busy))\n"
+               "  busy()\n"
+               "end)\n"
+               "repeat loop:step(0, { budget = 1e-4 }) until turns == 2",
+               0));
+  CHECK_INT(yields_seen, 0);
   state_close(L);
 }
 

@@ -62,7 +62,11 @@ static const char prelude[] =
     "    while true do loop:step(0, { budget = dice(300) * 1e-6 }) end\n"
     "  end,\n"
     "  function() desist.source():token():wait() end,\n"
-    "  function() setmetatable({}, { __gc = forever }) collectgarbage()\n"
+    "  function()\n"
+    "    setmetatable({}, { __gc = function()\n"
+    "      if guarded then forever() end\n"
+    "    end })\n"
+    "    collectgarbage()\n"
     "    forever()\n"
     "  end,\n"
     "}\n";
@@ -118,6 +122,12 @@ static void publish(int worker, desist_source *source) {
   pthread_mutex_unlock(&shared.mutex);
 }
 
+/* Finalizers that run at another time end by themselves. */
+static void set_guarded(lua_State *L, bool is) {
+  lua_pushboolean(L, is);
+  lua_setglobal(L, "guarded");
+}
+
 /* One job, which ends by nothing but its guard. */
 static void stop_one(int worker) {
   static const int64_t graces[] = { 0, 100000, 1000000 };
@@ -131,7 +141,9 @@ static void stop_one(int worker) {
   publish(worker, source);
   CHECK(desist_source_cancel_after(source, 1000 * (int64_t)dice(4000)) ||
         desist_token_is_cancelled(token));
+  set_guarded(L, true);
   CHECK_INT(desist_lua_pcall(L, 1, 0, 0, token, graces[dice(3)]), LUA_ERRRUN);
+  set_guarded(L, false);
   CHECK(desist_lua_is_cancelled(L, -1, token));
   publish(worker, NULL);
   CHECK_INT(lua_gettop(L), 1);
