@@ -406,14 +406,19 @@ valgrind:
 	$(setup) 'make valgrind' $(to_build) busted luv cqueues prosody valgrind
 	$(call suite,valgrind)
 
-valgrind-steps: export CHECK_SLOWER = 20
-valgrind-steps: export CHECK_TIMEOUT = 580
 # Not here: what valgrind makes too slow to be a test, what runs in processes
 # of its own, and a fork in the middle of threads, whose memory nobody has then.
-valgrind-steps:
-	@+$(MAKE) -k run specs SUITE=valgrind/ WRAP="$(memcheck)" LIMIT=600 \
-	  RUN="$(filter-out $(spec_oom) fork% deadline_many,$(programs))" \
-	  SPECS="$(filter-out examples% long_lived order,$(SPECS))"
+valgrind-steps: valgrind-lua valgrind-c
+.PHONY: valgrind-lua valgrind-c
+valgrind-lua valgrind-c: export CHECK_SLOWER = 20
+valgrind-lua valgrind-c: export CHECK_TIMEOUT = 580
+valgrind-lua:
+	@+$(MAKE) -k specs SUITE=valgrind/ WRAP="$(memcheck)" LIMIT=600 \
+	  SPECS="$(filter-out async_loop async_property examples% finalizer \
+	  long_lived order,$(SPECS))"
+valgrind-c:
+	@+$(MAKE) -k run SUITE=valgrind/ WRAP="$(memcheck)" LIMIT=600 \
+	  RUN="$(filter-out $(spec_oom) fork% deadline_many,$(programs))"
 
 # --- lint, check ------------------------------------------------------------
 
@@ -472,12 +477,12 @@ check-steps:
 
 .PHONY: races-and-valgrind memory-steps
 races-and-valgrind:
-	@+status=0; for part in race valgrind; do \
-	  $(MAKE) -k $$part-steps || status=1; \
+	@+status=0; for part in race-steps valgrind-lua; do \
+	  $(MAKE) -k $$part || status=1; \
 	done; exit $$status
 memory-steps:
-	@+status=0; for part in asan oom; do \
-	  $(MAKE) -k $$part-steps || status=1; \
+	@+status=0; for part in asan-steps oom-steps valgrind-c; do \
+	  $(MAKE) -k $$part || status=1; \
 	done; exit $$status
 
 .PHONY: coverage
