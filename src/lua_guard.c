@@ -54,7 +54,7 @@ static bool is_from_below(lua_State *L, const desist__frame *frame) {
   bool is = false;
   for (; frame != NULL && !is; frame = frame->below) {
     if (frame->token == NULL || frame->stage < DESIST__RAISED) continue;
-    desist__guard_push_error(L, frame);
+    desist_lua_push_error(L, frame->token);
     is = lua_rawequal(L, -1, -2) != 0;
     lua_pop(L, 1);
   }
@@ -87,14 +87,11 @@ static int guard_gc(lua_State *L) {
   return 0;
 }
 
-/* boxes[running] = the value at the index, or nil. */
+/* boxes[running] = the value at the index. */
 static void set_box(lua_State *L, const desist__guards *guards, int index) {
-  index = index == 0 ? 0 : lua_absindex(L, index);
+  index = lua_absindex(L, index);
   lua_rawgeti(L, LUA_REGISTRYINDEX, guards->boxes);
-  if (index == 0)
-    lua_pushnil(L);
-  else
-    lua_pushvalue(L, index);
+  lua_pushvalue(L, index);
   lua_rawsetp(L, -2, L);
   lua_pop(L, 1);
 }
@@ -118,10 +115,7 @@ static int end_yielding(lua_State *L, int status, lua_KContext context) {
   }
   luaL_checkstack(L, 10, "too many results");
   lua_getiuservalue(L, 2, GUARD_OUTER);
-  if (lua_isnil(L, -1))
-    set_box(L, box->frame.guards, 0);
-  else
-    set_box(L, box->frame.guards, -1);
+  set_box(L, box->frame.guards, -1); /* nil: there is none */
   lua_pop(L, 1);
   return give(L, below, status, 3);
 }
@@ -221,10 +215,8 @@ static int not_open(lua_State *L) {
 
 /* token */
 static int raise_of(lua_State *L) {
-  desist__push_token(L, desist__host_in(L),
-                     (desist_token *)lua_touserdata(L, 1));
-  desist__push_error(L, -1);
-  return lua_error(L);
+  desist_lua_throw_if_cancelled(L, (desist_token *)lua_touserdata(L, 1));
+  return 0;
 }
 
 static int track(lua_State *L) {

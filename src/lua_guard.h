@@ -132,8 +132,6 @@ void desist__guard_arm(desist__guards *guards, lua_State *L, int count);
 /* the one that was there; whichever fits while nothing is to be done. */
 void desist__guard_disarm(desist__guards *guards, lua_State *L);
 void desist__guard_rest(desist__guards *guards, lua_State *L);
-/* Pushes its token's error. */
-void desist__guard_push_error(lua_State *L, const desist__frame *frame);
 /* The callback of a frame's token; the guards are its data. */
 void desist__guard_cancelled(void *data, desist_reason *reason);
 /* Before the first frame is entered on this thread, after the last has gone. */

@@ -255,13 +255,6 @@ void desist__guard_cancelled(void *data, desist_reason *reason) {
 
 /* --- Raising --- */
 
-void desist__guard_push_error(lua_State *L, const desist__frame *frame) {
-  luaL_checkstack(L, 20, NULL);
-  desist__push_token(L, desist__host_with(frame->guards), frame->token);
-  desist__push_error(L, -1);
-  lua_remove(L, -2);
-}
-
 int64_t desist__guard_later(int64_t now, int64_t duration) {
   return duration >= DESIST_NEVER - now ? DESIST_NEVER : now + duration;
 }
@@ -315,7 +308,7 @@ static void note_raised(lua_State *L, desist__frame *frame) {
 
 static int raise_in(lua_State *L, desist__frame *frame) {
   note_raised(L, frame);
-  desist__guard_push_error(L, frame);
+  desist_lua_push_error(L, frame->token);
   return lua_error(L);
 }
 
@@ -326,7 +319,7 @@ bool desist__guard_check(lua_State *L, host *owner, bool give) {
   if (frame == NULL || frame->token == NULL || put_off(L, frame)) return false;
   if (!give || frame->stage != DESIST__QUIET || frame->grace == 0)
     (void)raise_in(L, frame);
-  desist__guard_push_error(L, frame);
+  desist_lua_push_error(L, frame->token);
   note_raised(L, frame);
   return true;
 }
