@@ -7,8 +7,6 @@
 #include "check_lua.h"
 #include "check_memory.h"
 
-#include "desist_lua.h"
-
 static lua_State *L;
 
 static void begin(void) {
@@ -23,14 +21,6 @@ static void end(void) {
   CHECK_INT(lua_gettop(L), 0);
   lua_close(L);
   CHECK_LIVE(0);
-}
-
-static long number(const char *name) {
-  long value;
-  lua_getglobal(L, name);
-  value = (long)lua_tointeger(L, -1);
-  lua_pop(L, 1);
-  return value;
 }
 
 static void give_source(const char *name, desist_source *source) {
@@ -60,7 +50,7 @@ TEST(a_pushed_token_is_the_source_s) {
   CHECK(lua_do(L, "assert(token:is_cancelled() and count == 0)", 0));
   CHECK_INT(desist_lua_dispatch(L), 1);
   CHECK_INT(desist_lua_dispatch(L), 0);
-  CHECK_INT(number("count"), 1);
+  CHECK_INT(lua_number(L, "count"), 1);
   CHECK(lua_do(L, "assert(token:reason() == 'cancelled')", 0));
   desist_source_release(source);
   end();
@@ -127,7 +117,7 @@ TEST(a_pushed_source_outlives_the_host_s_reference) {
   give_source("source", source);
   desist_source_release(source);
   CHECK(lua_do(L, "source:token():register(add) assert(source:cancel())", 0));
-  CHECK_INT(number("count"), 1);
+  CHECK_INT(lua_number(L, "count"), 1);
   end();
 }
 
@@ -162,7 +152,7 @@ TEST(callbacks_run_though_lua_has_dropped_everything) {
   CHECK(desist_source_cancel(source, reason));
   CHECK(lua_do(L, collect, 0));
   CHECK_INT(desist_lua_dispatch(L), 1);
-  CHECK_INT(number("count"), 1);
+  CHECK_INT(lua_number(L, "count"), 1);
   CHECK(lua_do(L, collect, 0));
   CHECK(!is_held());
   desist_reason_release(reason);
@@ -181,7 +171,7 @@ TEST(callbacks_are_collected_when_the_host_has_released) {
   CHECK_INT(desist_lua_dispatch(L), 0);
   CHECK(lua_do(L, collect, 0));
   CHECK(!is_held());
-  CHECK_INT(number("count"), 0);
+  CHECK_INT(lua_number(L, "count"), 0);
   end();
 }
 
@@ -219,7 +209,7 @@ TEST(a_callback_that_holds_its_source_runs_before) {
   desist_source_release(source);
   CHECK(lua_do(L, collect, 0)); /* it is queued */
   CHECK_INT(desist_lua_dispatch(L), 1);
-  CHECK_INT(number("count"), 1);
+  CHECK_INT(lua_number(L, "count"), 1);
   CHECK(lua_do(L, collect, 0));
   CHECK(!is_held());
   end();
@@ -237,7 +227,7 @@ TEST(a_deadline_of_the_host_s_finds_the_callbacks) {
   CHECK(is_held());
   CHECK(desist_clock_advance(clock, 5));
   CHECK_INT(desist_lua_dispatch(L), 1);
-  CHECK_INT(number("count"), 1);
+  CHECK_INT(lua_number(L, "count"), 1);
   desist_clock_release(clock);
   end();
 }
@@ -254,7 +244,7 @@ TEST(a_source_that_the_host_has_taken_keeps_its_callbacks) {
   CHECK(is_held());
   CHECK(desist_source_cancel(source, NULL));
   CHECK_INT(desist_lua_dispatch(L), 1);
-  CHECK_INT(number("count"), 1);
+  CHECK_INT(lua_number(L, "count"), 1);
   desist_source_release(source);
   end();
 }

@@ -7,8 +7,6 @@
 #include "check_lua.h"
 #include "check_memory.h"
 
-#include "desist_lua.h"
-
 static lua_State *L;
 
 static void begin(const char *script) {
@@ -23,14 +21,6 @@ static void begin(const char *script) {
 static void end(void) {
   lua_close(L);
   CHECK_LIVE(0);
-}
-
-static long number(const char *name) {
-  long value;
-  lua_getglobal(L, name);
-  value = (long)lua_tointeger(L, -1);
-  lua_pop(L, 1);
-  return value;
 }
 
 static desist_source *shared(void) {
@@ -57,8 +47,8 @@ TEST(a_source_that_the_host_holds_keeps_collected_callbacks) {
   CHECK(desist_source_cancel(source, NULL));
   CHECK(lua_do(L, collect, 0));
   CHECK(lua_do(L, dispatch, 0));
-  CHECK_INT(number("count"), 2);
-  CHECK_INT(number("ran"), 2);
+  CHECK_INT(lua_number(L, "count"), 2);
+  CHECK_INT(lua_number(L, "ran"), 2);
   desist_source_release(source);
   end();
 }
@@ -86,7 +76,7 @@ TEST(what_they_hold_is_let_go_when_the_host_lets_go) {
   CHECK(lua_do(L, dispatch, 0));
   CHECK(lua_do(L, collect, 0));
   CHECK(!is_there());
-  CHECK_INT(number("ran"), 0);
+  CHECK_INT(lua_number(L, "ran"), 0);
   end();
 }
 
@@ -140,8 +130,8 @@ TEST(closing_drops_what_is_queued) {
                "assert(tostring(registration):find '%(inactive%)$')",
                0));
   CHECK(lua_do(L, dispatch, 0));
-  CHECK_INT(number("count"), 0);
-  CHECK_INT(number("ran"), 0);
+  CHECK_INT(lua_number(L, "count"), 0);
+  CHECK_INT(lua_number(L, "ran"), 0);
   desist_source_release(source);
   end();
 }
@@ -157,7 +147,7 @@ TEST(a_deadline_keeps_what_its_callbacks_hold) {
                "while count == 0 and desist.now() < limit do\n"
                "  desist.none:wait(0.01) end",
                0));
-  CHECK_INT(number("count"), 1);
+  CHECK_INT(lua_number(L, "count"), 1);
   end();
 }
 

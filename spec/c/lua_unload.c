@@ -135,23 +135,6 @@ TEST_WITH_SIGNALS(signals_and_descriptors_go_with_the_state) {
   }
 }
 
-/* Guards that have fired, one that is suspended, and signals afterwards. */
-TEST_WITH_SIGNALS(guards_go_with_the_state) {
-  int i;
-  for (i = 0; i < TIMES; i++) {
-    unload("local desist = require 'desist'\n"
-           "local function forever()\n"
-           "  while true do local _ = ('x'):rep(9) end\n"
-           "end\n"
-           "local source = desist.after(0.001)\n"
-           "assert(not desist.guard(source:token(), forever))\n"
-           "coroutine.wrap(desist.guard)(kept.far:token(), coroutine.yield)",
-           MS(1));
-    CHECK_INT(raise(SIGURG), 0);
-    CHECK_INT(kill(getpid(), SIGURG), 0);
-  }
-}
-
 static int caught;
 
 static void count_signal(int number) {

@@ -11,8 +11,6 @@
 
 #include <poll.h>
 
-#include "desist_lua.h"
-
 enum { CANCELLERS = 2, STATES = 3, ROOM = 4096 };
 
 /* --- What is to be cancelled -------------------------------------------- */
@@ -103,11 +101,7 @@ static int script_poll(lua_State *L) {
 }
 
 static lua_State *state_open(void) {
-  lua_State *L = luaL_newstate();
-  if (!L) abort();
-  luaL_openlibs(L);
-  luaL_requiref(L, "desist", luaopen_desist, 0);
-  lua_pop(L, 1);
+  lua_State *L = lua_open();
   lua_global(L, "give", script_give);
   lua_global(L, "ran", script_ran);
   lua_global(L, "time_is_left", script_time_is_left);

@@ -9,8 +9,6 @@
 
 #include <setjmp.h>
 
-#include "desist_lua.h"
-
 enum { WORKERS = 3, CANCELLERS = 2, STATES = 5, MOST_CALLS = 100 };
 
 /* ThreadSanitizer delivers signals in the C library alone. */
@@ -85,11 +83,7 @@ static int script_dice(lua_State *L) {
 }
 
 static lua_State *state_open(void) {
-  lua_State *L = luaL_newstate();
-  if (!L) abort();
-  luaL_openlibs(L);
-  luaL_requiref(L, "desist", luaopen_desist, 0);
-  lua_pop(L, 1);
+  lua_State *L = lua_open();
   lua_global(L, "dice", script_dice);
   CHECK(lua_do(L, prelude, 0));
   return L;

@@ -6,8 +6,6 @@
 #include "check_lua.h"
 #include "check_threads.h"
 
-#include "desist_lua.h"
-
 enum { SLOTS = 12, THREADS = 4, LOADERS = 10 };
 
 /* --- What states share -------------------------------------------------- */
@@ -48,11 +46,7 @@ static int share_dice(lua_State *L) {
 }
 
 static lua_State *state_open(void) {
-  lua_State *L = luaL_newstate();
-  if (!L) abort();
-  luaL_openlibs(L);
-  luaL_requiref(L, "desist", luaopen_desist, 0);
-  lua_pop(L, 1);
+  lua_State *L = lua_open();
   lua_global(L, "put", share_put);
   lua_global(L, "get", share_get);
   lua_global(L, "dice", share_dice);
