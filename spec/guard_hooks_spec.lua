@@ -47,11 +47,14 @@ describe("hooks of a debugger or profiler", function()
   end
 
   it("run in the grace", function()
-    local lines = 0
+    local source, lines = desist.source(), 0
     local function count() lines = lines + 1 end
     debug.sethook(count, "l")
-    local ok, during = desist.guard(desist.after(SOON):token(), function()
-      pcall(forever)
+    local ok, during = desist.guard(source:token(), function()
+      pcall(function()
+        source:cancel_after(SOON)
+        forever()
+      end)
       local before = lines
       local a = 1
       a = a + 1
@@ -81,9 +84,12 @@ describe("hooks of a debugger or profiler", function()
   it("are those of a coroutine made under a guard that fires", function()
     if select(2, desist.can_interrupt()) == "hook" then return end
     debug.sethook(ignore, "l")
-    local made
-    desist.guard(desist.after(SOON):token(), function()
-      pcall(forever)
+    local source, made = desist.source(), nil
+    desist.guard(source:token(), function()
+      pcall(function()
+        source:cancel_after(SOON)
+        forever()
+      end)
       -- Lua's own debug library keeps a function for each coroutine alone
       made = coroutine.create(function() hook_is(nil, "l", 0) end)
     end)

@@ -8,6 +8,15 @@ local function forever()
   while true do end -- luacheck: ignore 542
 end
 
+-- Cancels the source soon, in the middle of something endless: said before it,
+-- a busy machine might cancel on the way there.
+local function until_cancelled(source)
+  return function()
+    source:cancel_after(SOON)
+    forever()
+  end
+end
+
 -- Runs Lua code for so many seconds.
 local function busy(seconds)
   local ends = desist.now() + seconds
@@ -73,11 +82,11 @@ describe("desist.guard", function()
 
   describe("that fires", function()
     it("raises the token's error, once", function()
-      local source, errors = desist.after(SOON), {}
+      local source, errors = desist.source(), {}
       local guarded = { token = source:token(), grace = 5 }
       local ok, result = desist.guard(guarded, function()
-        for i, seconds in ipairs { 5, 0.004, 0.004 } do
-          local _, err = pcall(busy, seconds)
+        for i, wait in ipairs { until_cancelled(source), busy, busy } do
+          local _, err = pcall(wait, 0.004)
           errors[i] = err or "none"
         end
         return "done"
@@ -117,10 +126,8 @@ describe("desist.guard", function()
 
     it("lets <close> handlers finish inside the grace", function()
       local order = {}
-      local ok = desist.guard({
-        token = desist.after(SOON):token(),
-        grace = 5,
-      }, function()
+      local source = desist.source()
+      local ok = desist.guard({ token = source:token(), grace = 5 }, function()
         local _ <close> = closing(function()
           busy(0.01)
           order[#order + 1] = "outer"
@@ -129,7 +136,7 @@ describe("desist.guard", function()
           busy(0.01)
           order[#order + 1] = "inner"
         end)
-        forever()
+        until_cancelled(source)()
       end)
       assert.is_false(ok)
       assert.same({ "inner", "outer" }, order)
@@ -137,16 +144,14 @@ describe("desist.guard", function()
 
     it("stops cleanup that outlasts the grace", function()
       local finished = false
-      local started = desist.now()
-      local ok = desist.guard({
-        token = desist.after(SOON):token(),
-        grace = 0.005,
-      }, function()
+      local source, started = desist.source(), desist.now()
+      local guarded = { token = source:token(), grace = 0.005 }
+      local ok = desist.guard(guarded, function()
         local _ <close> = closing(function()
           busy(10)
           finished = true
         end)
-        forever()
+        until_cancelled(source)()
       end)
       assert.is_false(ok)
       assert.is_false(finished)
@@ -154,23 +159,20 @@ describe("desist.guard", function()
     end)
 
     it("gives 0.1 s of grace if nothing is said", function()
-      local source = desist.after(SOON)
-      local caught
+      local source, started = desist.source(), desist.now()
       desist.guard(source:token(), function()
-        pcall(forever)
-        caught = desist.now()
+        pcall(until_cancelled(source))
         forever()
       end)
-      local grace = desist.now() - caught
-      assert.is_true(grace > 0.09, tostring(grace))
+      local grace = desist.now() - started - SOON
+      assert.is_true(grace > 0.099, tostring(grace))
     end)
 
     it("never ends a grace without limit", function()
-      local ok, result = desist.guard({
-        token = desist.after(SOON):token(),
-        grace = math.huge,
-      }, function()
-        pcall(forever)
+      local source = desist.source()
+      local guarded = { token = source:token(), grace = math.huge }
+      local ok, result = desist.guard(guarded, function()
+        pcall(until_cancelled(source))
         busy(0.15)
         return "cleaned"
       end)
@@ -275,15 +277,13 @@ describe("desist.guard", function()
     end)
 
     it("goes on in the outer one's time", function()
-      local outer, inner = desist.after(10 * SOON), desist.after(SOON)
-      local times = {}
+      local outer, inner, first = desist.after(1000), desist.after(SOON), nil
       local ok, err = desist.guard(outer:token(), function()
-        local _, first = desist.guard(inner:token(), forever)
-        times[1] = first
-        forever()
+        first = select(2, desist.guard(inner:token(), forever))
+        until_cancelled(outer)()
       end)
       assert.is_false(ok)
-      assert.equal(inner:token():error(), times[1])
+      assert.equal(inner:token():error(), first)
       assert.equal(outer:token():error(), err)
     end)
   end)
@@ -464,10 +464,11 @@ describe("desist.guard", function()
       end))
 
     it("cancels the tasks of an idle async.run, which clean up", function()
-      local source, cleaned = desist.after(SOON), {}
+      local source, cleaned = desist.source(), {}
       local ok, err = desist.guard({ token = source:token(), grace = 60 },
         async.run, function()
           async.spawn(function()
+            source:cancel_after(SOON)
             local _, reason = pcall(async.sleep, 1000)
             async.shield(async.sleep, 0.001)
             cleaned[1] = tostring(reason)
@@ -480,10 +481,11 @@ describe("desist.guard", function()
     end)
 
     it("lets async.run give results that came in time", function()
-      local source = desist.after(SOON)
+      local source = desist.source()
       assert.same({ true, "done" }, {
         desist.guard({ token = source:token(), grace = 60 }, async.run,
           function()
+            source:cancel_after(SOON)
             pcall(async.sleep, 1000)
             return "done"
           end),

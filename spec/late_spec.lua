@@ -219,14 +219,16 @@ describe("desist.on_late", function()
     local told = listen(0.02)
     async.run(function()
       async.scope(function(scope)
-        scope:spawn({ name = "slow" }, async.shield, async.sleep, 0.1)
+        scope:spawn({ name = "slow" }, async.shield, function()
+          while told.n == 0 do async.sleep(0.01) end
+        end)
         async.checkpoint()
         scope:cancel()
       end)
     end)
     assert.equal(1, told.n)
     assert.equal("task 2 'slow' in scope of task 1", told[1].what)
-    assert.is_true(told[1].since >= 0.02 and told[1].since < 0.1)
+    assert.is_true(told[1].since >= 0.02 and told[1].since < 5)
   end)
 
   it("tells again of another cancellation", function()
@@ -327,25 +329,38 @@ describe("desist.on_late under a guard", function()
 
   local SOON = 0.002 * helper.slower
 
-  -- Its error is caught, and it goes on for long.
-  local function go_on()
-    pcall(function() while true do end end) -- luacheck: ignore 542
-    local ends = desist.now() + 40 * SOON
-    while desist.now() < ends do end -- the late line
+  -- Runs code whose token is cancelled, which catches the error and goes on
+  -- until there is enough.
+  local function go_on(enough)
+    local source = desist.source()
+    local guarded = { token = source:token(), grace = math.huge }
+    return desist.guard(guarded, function()
+      pcall(function()
+        source:cancel_after(SOON)
+        while true do end -- luacheck: ignore 542
+      end)
+      while not enough() do end -- the late line
+    end)
   end
 
-  local function records_of(seconds, grace)
-    local records = {}
-    desist.on_late(seconds, function(record)
-      records[#records + 1] = record
-    end)
-    local source = desist.after(SOON)
-    desist.guard({ token = source:token(), grace = grace }, go_on)
-    return records
+  -- Enough is a while after it has begun.
+  local function a_while(begun)
+    local ends
+    return function()
+      if not ends and begun() then ends = desist.now() + 10 * SOON end
+      return ends and desist.now() > ends
+    end
   end
+
+  local records
+  before_each(function() records = {} end)
+  local function record_it(record) records[#records + 1] = record end
+  local function recorded() return records[1] end
+  local function at_once() return true end
 
   it("tells once what still runs, and where it is", function()
-    local records = records_of(5 * SOON, math.huge)
+    desist.on_late(5 * SOON, record_it)
+    assert.is_true(go_on(a_while(recorded)))
     assert.equal(1, #records)
     local record = records[1]
     assert.equal("code under a guard", record.what)
@@ -357,34 +372,29 @@ describe("desist.on_late under a guard", function()
 
   it("is silent about what ends in time, or after it was switched off",
     function()
-      assert.same({}, records_of(1000, 5 * SOON))
+      desist.on_late(1000, record_it)
+      go_on(a_while(at_once))
+      desist.on_late(SOON, record_it)
       desist.on_late(nil)
-      local source = desist.after(SOON)
-      desist.guard({ token = source:token(), grace = math.huge }, go_on)
+      go_on(a_while(at_once))
+      assert.same({}, records)
     end)
 
   it("names the task", function()
-    local loop, whats = async.loop(), {}
-    desist.on_late(SOON, function(record)
-      whats[#whats + 1] = record.what
-    end)
-    loop:spawn({ name = "troll" }, function()
-      desist.guard({
-        token = desist.after(SOON):token(),
-        grace = math.huge,
-      }, go_on)
-    end)
+    local loop = async.loop()
+    desist.on_late(SOON, record_it)
+    loop:spawn({ name = "troll" }, go_on, recorded)
     loop:step(0)
     loop:close()
-    assert.same({ "task 1 'troll'" }, whats)
+    assert.equal("task 1 'troll'", records[1].what)
   end)
 
   it("reports errors of the handler, and goes on", function()
-    desist.on_late(SOON, function() error("oops", 0) end)
-    local source = desist.after(SOON)
-    local ok = desist.guard({ token = source:token(), grace = 20 * SOON },
-      go_on)
-    assert.is_false(ok)
+    desist.on_late(SOON, function(record)
+      record_it(record)
+      error("oops", 0)
+    end)
+    assert.is_true(go_on(a_while(recorded)))
     assert.equal("oops", helper.handled_errors()[1])
   end)
 end)

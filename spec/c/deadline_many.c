@@ -18,7 +18,7 @@ static void look_at_all(void *data, desist_reason *reason) {
 
 TEST_WITH_THREADS(all_that_is_due_is_marked_before_the_first_callback) {
   desist_registration nodes[TOGETHER];
-  int64_t moment = desist_now() + MS(50);
+  int64_t moment = desist_now() + MS(200);
   int i, ran = 0;
   for (i = 0; i < TOGETHER; i++) {
     together[i] = desist_source_create();

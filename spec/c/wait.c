@@ -204,7 +204,7 @@ TEST(a_callback_of_a_deadline_may_wait_for_another) {
 }
 
 static void *cancel_later(void *data) {
-  check_sleep(MS(20));
+  check_sleep(MS(200));
   desist_source_cancel(later, NULL);
   return data;
 }
