@@ -954,6 +954,7 @@ static int interrupted;
 static int script_nap(lua_State *L) {
   struct timespec nap = { 5, 0 };
   (void)L;
+  CHECK(desist_source_cancel_after(to_arm, MS(50))); /* asleep by then */
   if (nanosleep(&nap, NULL) == -1 && errno == EINTR) interrupted++;
   return 0;
 }
@@ -996,11 +997,10 @@ TEST_WITH_SIGNALS(calls_of_the_system_are_interrupted_or_go_on) {
                "function g() read(fd) forever() end\n"
                "function h() compute() forever() end",
                0));
-  later_start(&later, MS(LATER));
-  check_stopped(L, call(L, "f", desist_source_token(later.source), 0),
-                later.source);
+  to_arm = desist_source_create();
+  check_stopped(L, call(L, "f", desist_source_token(to_arm), 0), to_arm);
   CHECK_INT(interrupted, 1);
-  later_end(&later);
+  desist_source_release(to_arm);
   later_start(&later, MS(LATER));
   writer = thread_start(write_later, &ends[1]);
   check_stopped(L, call(L, "g", desist_source_token(later.source), 0),
@@ -1063,7 +1063,7 @@ TEST_WITH_THREADS(parent_and_child_are_stopped_by_their_own_deadline) {
   size_t i;
   if (!GUARDS_IN_CHILDREN) return;
   for (i = 0; i < COUNT(functions); i++) {
-    desist_source *source = source_after(MS(10));
+    desist_source *source = source_after(MS(100));
     CHECK(check_fork(functions[i], source));
     desist_source_release(source);
   }
