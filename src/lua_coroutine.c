@@ -227,9 +227,12 @@ int desist__close_task(lua_State *L) {
 static int raise_wrapped(lua_State *L, lua_State *co) {
   int status = lua_status(co);
   if (status != LUA_OK && status != LUA_YIELD) {
-    lua_pop(L, 1); /* the coroutine has it once more */
-    status = close_coroutine(desist__host_of(L), L, co);
-    lua_xmove(co, L, 1);
+    int closed = close_coroutine(desist__host_of(L), L, co);
+    if (closed != LUA_OK) { /* the error again, or that of a `__close` */
+      status = closed;
+      lua_pop(L, 1);
+      lua_xmove(co, L, 1);
+    } /* else Lua is older than 5.4.3, which forgets it */
   }
   if (status != LUA_ERRMEM && lua_type(L, -1) == LUA_TSTRING) {
     luaL_where(L, 1);
@@ -283,12 +286,17 @@ static int tracked_wrap(lua_State *L) {
 
 /* --- setmetatable --- */
 
-/* Whether the collector calls the running function. */
-static bool is_collecting(lua_State *L) {
+static bool is_finalizer(lua_State *L, int level) {
   lua_Debug ar;
-  return lua_getstack(L, 0, &ar) && lua_getinfo(L, "n", &ar) &&
+  return lua_getstack(L, level, &ar) && lua_getinfo(L, "n", &ar) &&
          ar.name != NULL && strcmp(ar.name, "__gc") == 0 &&
          strcmp(ar.namewhat, "metamethod") == 0;
+}
+
+/* Whether the collector calls the running function. Up to 5.4.3 Lua gives that
+** name to the function that the collector came in the middle of. */
+static bool is_collecting(lua_State *L) {
+  return is_finalizer(L, 0) || is_finalizer(L, 1);
 }
 
 static int end_call(lua_State *L, int status, lua_KContext context) {
