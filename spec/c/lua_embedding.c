@@ -311,9 +311,9 @@ TEST(what_is_no_token_reads_as_null) {
     CHECK_INT(desist_lua_is_token(L, i), i == 10);
     CHECK(!desist_lua_is_cancelled(L, i, NULL));
   }
-  CHECK(desist_lua_to_source(L, 30) == NULL);
-  CHECK(desist_lua_to_token(L, 30) == NULL);
-  CHECK(!desist_lua_is_token(L, 30));
+  CHECK(desist_lua_to_source(L, 15) == NULL);
+  CHECK(desist_lua_to_token(L, 15) == NULL);
+  CHECK(!desist_lua_is_token(L, 15));
   lua_settop(L, 0);
   end();
 }
