@@ -11,10 +11,13 @@
 ** it: the child's next thread waits for its lock for ever. */
 #define CHECK_FORKS_ANYTIME (!CHECK_ASAN)
 
-/* Runs `child` in a child process; what it checks counts here. */
+/* Runs `child` in a child process; what it checks counts here. Where a fork
+** must not come at any time, threads that have just been started are waited
+** for. */
 static inline pid_t start_child(void (*child)(void)) {
   pid_t pid;
   fflush(stdout);
+  if (!CHECK_FORKS_ANYTIME) check_sleep(MS(100));
   pid = fork();
   if (pid == 0) {
     check.failures = 0;

@@ -50,7 +50,7 @@ static void expect_deadline(void) {
 TEST_WITH_THREADS(deadlines_armed_before_the_fork_fire_on_both_sides) {
   pid_t child;
   begin();
-  desist_source_cancel_after(source, MS(50));
+  desist_source_cancel_after(source, MS(200));
   child = start_child(expect_deadline);
   expect_deadline();
   end_child(child);
@@ -62,7 +62,7 @@ static void expect_callback(void) { CHECK_SOON(calls(&ran) == 1); }
 TEST_WITH_THREADS(a_child_that_only_waits_gets_its_callbacks) {
   pid_t child;
   begin();
-  desist_source_cancel_after(source, MS(50));
+  desist_source_cancel_after(source, MS(200));
   child = start_child(expect_callback);
   end_child(child);
   expect_deadline();
@@ -191,7 +191,7 @@ static void *be_busy(void *data) {
 }
 
 static void *wait_for_it(void *data) {
-  (void)data;
+  atomic_fetch_add((atomic_int *)data, 1);
   CHECK(desist_token_wait(token, MS(20000)));
   return NULL;
 }
@@ -199,12 +199,15 @@ static void *wait_for_it(void *data) {
 /* The child has the deadline, but not the threads that wait for it. */
 TEST_WITH_THREADS(a_deadline_fires_where_the_waiting_threads_are_gone) {
   pthread_t threads[8];
+  atomic_int started;
   pid_t child;
   int i;
+  atomic_init(&started, 0);
   begin();
-  for (i = 0; i < 8; i++) threads[i] = thread_start(wait_for_it, NULL);
+  for (i = 0; i < 8; i++) threads[i] = thread_start(wait_for_it, &started);
+  CHECK_SOON(atomic_load(&started) == 8);
   check_sleep(MS(20));
-  desist_source_cancel_after(source, MS(50));
+  desist_source_cancel_after(source, MS(200));
   child = start_child(expect_deadline);
   expect_deadline();
   end_child(child);
