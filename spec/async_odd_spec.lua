@@ -129,7 +129,7 @@ describe("a cancellation on real time", function()
   it("ends a task as cancelled, and passes async.pcall", function()
     async.run(function()
       local status
-      local _, err = async.scope({ timeout = 0.01 }, function(scope)
+      local _, err = async.scope({ timeout = 0.2 }, function(scope)
         local task = scope:spawn(function() return busy(async.token()) end)
         pcall(task.join, task)
         status = task:status()

@@ -144,7 +144,7 @@ describe("a door", function()
   it("that turns too early is asked again", function()
     local done = false
     loop:spawn(function()
-      async.sleep(0.01)
+      async.sleep(0.3)
       done = true
     end)
     host:call()
@@ -173,7 +173,7 @@ describe("a door", function()
     host:call()
     scope:cancel_after(70)
     assert.equal("watch soon later", host.log:order())
-    scope:cancel_after(0.01)
+    scope:cancel_after(0.3)
     assert.equal("watch soon later forget later later", host.log:order())
     while host:call() do assert.is_true(host:pending() <= 1) end
     assert.is_true(loop:is_idle())

@@ -237,7 +237,7 @@ describe("the examples of tasks", function()
     end)
 
     it("presses Ctrl-C itself where there is no terminal", function()
-      local status, output = run_example("graceful_shutdown")
+      local status, output = run_example("graceful_shutdown", "--work 0.2")
       assert.equal(0, status, output)
       assert_tells(output, "Ctrl-C comes by itself.", "order 1 is filled",
         "SIGINT: no new orders; 2 seconds",
@@ -247,7 +247,7 @@ describe("the examples of tasks", function()
     it("takes its signals from the keys of a terminal", function()
       if needs(examples.has_script, "script (util-linux) is not installed") then
         local output, status = run_on_terminal(
-          { "Press Ctrl-C", "\\003", "no new orders", "\\003" },
+          { "begins order 3", "\\003", "no new orders", "\\003" },
           example("graceful_shutdown", "--work 40 --grace 50"))
         assert.equal(0, status, output)
         assert_tells(output, "Press Ctrl-C to stop.", "SIGINT: no new orders",

@@ -50,7 +50,8 @@ describe("hooks of a debugger or profiler", function()
     local source, lines = desist.source(), 0
     local function count() lines = lines + 1 end
     debug.sethook(count, "l")
-    local ok, during = desist.guard(source:token(), function()
+    local guarded = { token = source:token(), grace = 60 }
+    local ok, during = desist.guard(guarded, function()
       pcall(function()
         source:cancel_after(SOON)
         forever()
@@ -85,7 +86,7 @@ describe("hooks of a debugger or profiler", function()
     if select(2, desist.can_interrupt()) == "hook" then return end
     debug.sethook(ignore, "l")
     local source, made = desist.source(), nil
-    desist.guard(source:token(), function()
+    desist.guard({ token = source:token(), grace = 60 }, function()
       pcall(function()
         source:cancel_after(SOON)
         forever()

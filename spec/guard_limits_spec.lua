@@ -21,6 +21,7 @@ end
 -- Runs for a long time, and notes it if nothing stops it.
 local function last()
   cancel_soon()
+  repeat until source:is_cancelled()
   local ends = desist.now() + LONG
   while desist.now() < ends do end -- luacheck: ignore 542
   ran_to_its_end = true

@@ -72,8 +72,9 @@ describe("luv.run", function()
     local ticks = 0
     local timer = uv.new_timer()
     timer:start(1, 1, function() ticks = ticks + 1 end)
-    luv.run(async.sleep, 0.03)
-    assert.is_true(ticks > 3)
+    luv.run(async.timeout, 10, async.wait_until, function()
+      return ticks > 3
+    end)
     assert.is_true(timer:is_active())
     timer:close()
     uv.run()
@@ -110,10 +111,10 @@ describe("luv.loop", function()
     local loop, order = luv.loop(), helper.recorder()
     loop:spawn(function()
       order.note "task"
-      async.sleep(0.3)
+      helper_luv.after(100, order:as "timer")
+      async.sleep(0.5)
       order.note "slept"
     end)
-    helper_luv.after(100, order:as "timer")
     order.note "spawned"
     uv.run()
     assert.equal("spawned task timer slept", order:order())
@@ -262,16 +263,16 @@ describe("luv.loop", function()
   it("runs beside others on the same luv", function()
     local one, two = luv.loop { name = "one" }, luv.loop { name = "two" }
     local order = helper.recorder()
-    one:spawn(function()
-      async.sleep(0.06)
-      order.note "one"
-    end)
     local task = two:spawn(function()
       async.sleep(0.02)
       order.note "two"
       async.sleep(60)
     end)
-    helper_luv.after(150, function() task:cancel() end)
+    one:spawn(function()
+      async.sleep(0.2)
+      order.note "one"
+      task:cancel()
+    end)
     uv.run()
     assert.equal("two one", order:order())
     assert.equal("desist.loop 'one' (0 tasks)", tostring(one))

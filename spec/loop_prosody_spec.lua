@@ -43,7 +43,7 @@ function routes.children(event)
   local response = { body = "" }
   for i = 3, 1, -1 do
     async.spawn(function()
-      async.sleep(i / 100)
+      async.sleep(i / 10)
       response.body = response.body .. i
     end)
   end
@@ -83,19 +83,20 @@ end
 
 function routes.nothing() end
 
-local function promised(fails)
+local function promised(seconds, fails)
   return promise.new(function(resolve, reject)
-    timer.add_task(0.01, function()
+    timer.add_task(seconds, function()
       if fails then reject "broken" else resolve "kept" end
     end)
   end)
 end
 
 function routes.promise()
-  local first = prosody_loop.await(promised())
-  local _, second = pcall(prosody_loop.await, promised(true))
-  local _, third = async.move_on_after(0.001, prosody_loop.await, promised())
-  async.sleep(0.02)
+  local first = prosody_loop.await(promised(0.01))
+  local _, second = pcall(prosody_loop.await, promised(0.01, true))
+  local _, third = async.move_on_after(0.001, prosody_loop.await,
+    promised(0.2))
+  async.sleep(0.3)
   return first .. " " .. second .. " " .. third.kind
 end
 

@@ -31,7 +31,7 @@ describe("a deadline on the real clock", function()
     assert.equal(0, calls.n)
     assert.is_true(helper.becomes_true(function()
       desist.dispatch()
-      return calls.n > 0
+      return calls.n == 2
     end))
     assert.equal("link a", calls:order())
     assert.equal("deadline exceeded", calls:arguments(1)[2])
@@ -50,7 +50,7 @@ describe("a deadline on the real clock", function()
 
   it("comes in the order of the times, not of arming", function()
     local calls, base = helper.recorder(), desist.now()
-    for _, delay in ipairs { 0.05, 0.03, 0.04 } do
+    for _, delay in ipairs { 0.5, 0.3, 0.4 } do
       local source = desist.source()
       source:token():register(calls:as(delay))
       source:cancel_at(base + delay)
@@ -59,14 +59,14 @@ describe("a deadline on the real clock", function()
       desist.dispatch()
       return calls.n == 3
     end))
-    assert.equal("0.03 0.04 0.05", calls:order())
+    assert.equal("0.3 0.4 0.5", calls:order())
   end)
 
   it("is disarmed in time", function()
     local source = desist.source()
-    source:cancel_after(0.04)
+    source:cancel_after(0.2)
     source:cancel_after(math.huge)
-    assert.is_false(source:token():wait(0.05))
+    assert.is_false(source:token():wait(0.25))
   end)
 
   it("keeps its source alive", function()
