@@ -41,7 +41,7 @@ static void *do_nothing(void *data) { return data; }
 ** its own with the first thread of ours. */
 TEST_WITH_THREADS(only_a_real_deadline_starts_a_thread) {
   void *joined = thread_join(thread_start(do_nothing, NULL));
-  int before = count_threads();
+  int before = (check_sleep(MS(20)), count_threads()); /* it has left by then */
   desist_clock *clock = desist_clock_create(0);
   desist_source *manual = desist_source_create_on(clock);
   desist_registration node;
@@ -130,10 +130,12 @@ TEST(a_moment_that_has_gone_cancels_here_and_now) {
 }
 
 TEST(a_moment_to_come_is_waited_for) {
-  int64_t moment = desist_now() + MS(30);
+  int64_t moment = desist_now() + MS(3600000);
   begin();
   CHECK(desist_source_cancel_at(source, moment));
   CHECK_INT(desist_token_deadline(token), moment);
+  moment = desist_now() + MS(30);
+  CHECK(desist_source_cancel_at(source, moment));
   CHECK(desist_token_wait(token, MS(10000)));
   CHECK(desist_now() >= moment);
   check_deadline_was_it();
@@ -206,17 +208,17 @@ TEST(close_and_release_disarm) {
   int ran = 0;
   begin();
   desist_register(token, &node, count_call, &ran);
-  desist_source_cancel_after(source, MS(10));
+  desist_source_cancel_after(source, MS(100));
   desist_source_close(source);
-  check_sleep(MS(30));
+  check_sleep(MS(130));
   CHECK(!desist_token_is_cancelled(token));
   end();
   begin();
   desist_token_retain(token);
   desist_register(token, &node, count_call, &ran);
-  desist_source_cancel_after(source, MS(10));
+  desist_source_cancel_after(source, MS(100));
   end();
-  check_sleep(MS(30));
+  check_sleep(MS(130));
   CHECK(!desist_token_is_cancelled(token));
   CHECK_INT(calls(&ran), 0);
   desist_token_release(token);

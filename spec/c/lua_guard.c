@@ -559,20 +559,21 @@ TEST(in_a_state_whose_main_thread_does_nothing) {
 /* A message handler is called on what was interrupted. */
 TEST(a_message_handler_gets_the_error) {
   lua_State *L = state_open();
-  desist_source *source = source_after(MS(LATER));
+  desist_source *source = to_arm = desist_source_create();
   CHECK(lua_do(L,
                "function handler(err)\n"
-               "  trace = debug.traceback() return { err } end",
+               "  trace = debug.traceback() return { err } end\n"
+               "function f() arm() forever() end",
                0));
   lua_getglobal(L, "handler");
-  lua_getglobal(L, "forever");
+  lua_getglobal(L, "f");
   CHECK_INT(desist_lua_pcall(L, 0, 0, 1, desist_source_token(source),
                              DESIST_LUA_GRACE),
             LUA_ERRRUN);
   CHECK_INT(lua_rawgeti(L, -1, 1), LUA_TUSERDATA);
   check_error(L, desist_source_token(source));
   lua_getglobal(L, "trace");
-  CHECK(strstr(lua_tostring(L, -1), "function 'forever'") != NULL);
+  CHECK(strstr(lua_tostring(L, -1), "function 'f'") != NULL);
   lua_settop(L, 0);
   desist_source_release(source);
   state_close(L);
@@ -1020,9 +1021,11 @@ TEST_WITH_SIGNALS(calls_of_the_system_are_interrupted_or_go_on) {
 
 static pid_t forked;
 
+/* The time runs from here on: no hook comes before this returns. */
 static int script_fork(lua_State *L) {
   (void)L;
   fflush(stdout);
+  if (to_arm != NULL) (void)desist_source_cancel_after(to_arm, MS(LATER));
   forked = fork();
   if (forked == 0) {
     check.failures = 0;
@@ -1036,7 +1039,7 @@ static const char forking[] =
     "function fork_in_middle() fork() forever() end\n"
     "function fork_in_coroutine() coroutine.wrap(fork_in_middle)() end\n"
     "function fork_when_cancelled()\n"
-    "  pcall(forever) fork() forever()\n"
+    "  arm() pcall(forever) fork() forever()\n"
     "end\n";
 
 static void leave_child(void) { _exit(check.failures != 0); }
@@ -1047,7 +1050,7 @@ static bool check_fork(const char *function, desist_source *source) {
   desist_token *token = desist_source_token(source);
   forked = -1;
   CHECK(lua_do(L, forking, 0));
-  check_stopped(L, call(L, function, token, MS(LATER)), source);
+  check_stopped(L, call(L, function, token, MS(200)), source);
   check_guard(L);
   check_guard(L);
   lua_close(L);
@@ -1063,9 +1066,9 @@ TEST_WITH_THREADS(parent_and_child_are_stopped_by_their_own_deadline) {
   size_t i;
   if (!GUARDS_IN_CHILDREN) return;
   for (i = 0; i < COUNT(functions); i++) {
-    desist_source *source = source_after(MS(100));
-    CHECK(check_fork(functions[i], source));
-    desist_source_release(source);
+    to_arm = desist_source_create();
+    CHECK(check_fork(functions[i], to_arm));
+    desist_source_release(to_arm);
   }
 }
 
@@ -1074,6 +1077,7 @@ TEST_WITH_THREADS(parent_and_child_are_stopped_by_their_own_deadline) {
 TEST_WITH_THREADS(fork_while_another_thread_cancels) {
   int i;
   if (!CHECK_FORKS_ANYTIME || !GUARDS_IN_CHILDREN) return;
+  to_arm = NULL;
   for (i = 0; i < check_size(20); i++) {
     struct later later;
     desist_token *inputs[2];
@@ -1163,7 +1167,7 @@ static void child_exits(void) {
                "witness = setmetatable({}, { __gc = raise })\n"
                "local function exit() pcall(forever) close_state() end\n"
                "local function guard(...)\n"
-               "  local source = desist.after(0.002)\n"
+               "  local source = desist.after(0.05)\n"
                "  desist.guard({ token = source:token(), grace = 1000 }, ...)\n"
                "end\n"
                "guard(coroutine.wrap(function() guard(guard, exit) end))",

@@ -123,8 +123,10 @@ TEST(it_is_called_for_deadlines) {
   lua_State *L = open_state();
   atomic_int woken = 0;
   desist_lua_on_wakeup(L, note, &woken);
-  CHECK(
-      lua_do(L, "after = desist.after(0.001) after:token():register(add)", 0));
+  CHECK(lua_do(L,
+               "source = desist.source() source:token():register(add)\n"
+               "source:cancel_after(0.001)",
+               0));
   CHECK_SOON(woken == 1);
   CHECK_INT(desist_lua_dispatch(L), 1);
   lua_close(L);

@@ -28,7 +28,7 @@ static void one_try(void (*scenario)(void), long at, bool all) {
   failed = memory_works_again();
   scenario();
   if (at == NEVER_FAIL) {
-    check_sleep(MS(20)); /* the service thread may be a moment behind */
+    check_sleep(MS(200)); /* the service thread may be a moment behind */
     *stays = MEMORY_GET(live);
   }
   scenario();

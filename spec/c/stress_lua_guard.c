@@ -197,13 +197,15 @@ static void *cancel(void *data) {
 
 static void stop_many(void) {
   pthread_t workers[WORKERS], cancellers[CANCELLERS];
+  long before = atomic_load(&shared.calls);
   int i;
   atomic_store(&shared.over, false);
   for (i = 0; i < STATES; i++) shared.states[i] = state_open();
   for (i = 0; i < WORKERS; i++)
     workers[i] = thread_start(employ, (void *)(intptr_t)i);
   for (i = 0; i < CANCELLERS; i++) cancellers[i] = thread_start(cancel, NULL);
-  while (check_time_is_left()) check_sleep(MS(1));
+  do check_sleep(MS(1));
+  while (check_time_is_left() || atomic_load(&shared.calls) == before);
   atomic_store(&shared.over, true);
   for (i = 0; i < WORKERS; i++) thread_join(workers[i]);
   for (i = 0; i < CANCELLERS; i++) thread_join(cancellers[i]);
