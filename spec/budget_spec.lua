@@ -27,14 +27,16 @@ describe("a step with a budget", function()
     assert.is_nil((debug.gethook()), "a hook is left")
   end)
 
-  -- Steps until the condition holds. One step may come to nothing: where the
-  -- machine is busy the budget is spent before the first instruction.
+  -- Steps until the condition holds; how often. One step may come to nothing:
+  -- where the machine is busy the budget is spent before the first instruction.
   local function step_until(condition)
-    local limit = desist.now() + 60
+    local limit, steps = desist.now() + 60, 0
     while not condition() do
       if desist.now() > limit then error("it never came", 2) end
       loop:step(0.1, STEP)
+      steps = steps + 1
     end
+    return steps
   end
 
   it("is an ordinary step where nobody overruns it", function()
@@ -56,13 +58,14 @@ describe("a step with a budget", function()
     local task = loop:spawn(function()
       while true do turns = turns + 1 end
     end)
-    step_until(function() return turns > 0 end)
+    local steps = step_until(function() return turns > 0 end)
     local first = turns
     assert.equal("suspended", task:status())
     assert.is_nil(task:result())
     assert.equal(-math.huge, loop:next_time())
     assert.is_false(loop:is_idle())
-    step_until(function() return turns > first end)
+    steps = steps + step_until(function() return turns > first end)
+    assert.near(steps * 0.1, loop:now(), 1e-9)
   end)
 
   it("lets it go on exactly where it was", function()

@@ -330,10 +330,10 @@ describe("desist.on_late under a guard", function()
   local SOON = 0.002 * helper.slower
 
   -- Runs code whose token is cancelled, which catches the error and goes on
-  -- until there is enough.
-  local function go_on(enough)
+  -- until there is enough, or the grace is over.
+  local function go_on(enough, grace)
     local source = desist.source()
-    local guarded = { token = source:token(), grace = math.huge }
+    local guarded = { token = source:token(), grace = grace or math.huge }
     return desist.guard(guarded, function()
       pcall(function()
         source:cancel_after(SOON)
@@ -383,9 +383,10 @@ describe("desist.on_late under a guard", function()
   it("names the task", function()
     local loop = async.loop()
     desist.on_late(SOON, record_it)
-    loop:spawn({ name = "troll" }, go_on, recorded)
+    loop:spawn({ name = "troll" }, go_on, a_while(recorded))
     loop:step(0)
     loop:close()
+    assert.equal(1, #records)
     assert.equal("task 1 'troll'", records[1].what)
   end)
 
@@ -394,7 +395,7 @@ describe("desist.on_late under a guard", function()
       record_it(record)
       error("oops", 0)
     end)
-    assert.is_true(go_on(a_while(recorded)))
+    assert.is_false((go_on(function() return false end, 0.5)))
     assert.equal("oops", helper.handled_errors()[1])
   end)
 end)

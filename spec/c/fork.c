@@ -220,6 +220,7 @@ static void use_what_was_armed(void) {
   bool is_mine = desist_is_registered(&node);
   CHECK(desist_token_wait(token, MS(20000)));
   if (is_mine) expect_deadline();
+  CHECK(calls(&ran) <= 1);
   use_everything();
 }
 
