@@ -1,7 +1,7 @@
 local desist = require "desist"
 local helper = require "spec.helper"
 
-local SOON = 0.002 * helper.slower
+local SOON = helper.soon
 
 local function forever()
   while true do end -- luacheck: ignore 542
@@ -52,10 +52,7 @@ describe("hooks of a debugger or profiler", function()
     debug.sethook(count, "l")
     local guarded = { token = source:token(), grace = 60 }
     local ok, during = desist.guard(guarded, function()
-      pcall(function()
-        source:cancel_after(SOON)
-        forever()
-      end)
+      pcall(helper.until_cancelled(source))
       local before = lines
       local a = 1
       a = a + 1
@@ -87,10 +84,7 @@ describe("hooks of a debugger or profiler", function()
     debug.sethook(ignore, "l")
     local source, made = desist.source(), nil
     desist.guard({ token = source:token(), grace = 60 }, function()
-      pcall(function()
-        source:cancel_after(SOON)
-        forever()
-      end)
+      pcall(helper.until_cancelled(source))
       -- Lua's own debug library keeps a function for each coroutine alone
       made = coroutine.create(function() hook_is(nil, "l", 0) end)
     end)

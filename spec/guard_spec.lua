@@ -2,19 +2,10 @@ local async = require "desist.async"
 local desist = require "desist"
 local helper = require "spec.helper"
 
-local SOON = 0.002 * helper.slower
+local SOON = helper.soon
 
 local function forever()
   while true do end -- luacheck: ignore 542
-end
-
--- Cancels the source soon, in the middle of something endless: said before it,
--- a busy machine might cancel on the way there.
-local function until_cancelled(source)
-  return function()
-    source:cancel_after(SOON)
-    forever()
-  end
 end
 
 -- Runs Lua code for so many seconds.
@@ -85,7 +76,7 @@ describe("desist.guard", function()
       local source, errors = desist.source(), {}
       local guarded = { token = source:token(), grace = 5 }
       local ok, result = desist.guard(guarded, function()
-        for i, wait in ipairs { until_cancelled(source), busy, busy } do
+        for i, wait in ipairs { helper.until_cancelled(source), busy, busy } do
           local _, err = pcall(wait, 0.004)
           errors[i] = err or "none"
         end
@@ -136,7 +127,7 @@ describe("desist.guard", function()
           busy(0.01)
           order[#order + 1] = "inner"
         end)
-        until_cancelled(source)()
+        helper.until_cancelled(source)()
       end)
       assert.is_false(ok)
       assert.same({ "inner", "outer" }, order)
@@ -151,7 +142,7 @@ describe("desist.guard", function()
           busy(10)
           finished = true
         end)
-        until_cancelled(source)()
+        helper.until_cancelled(source)()
       end)
       assert.is_false(ok)
       assert.is_false(finished)
@@ -161,7 +152,7 @@ describe("desist.guard", function()
     it("gives 0.1 s of grace if nothing is said", function()
       local source, started = desist.source(), desist.now()
       desist.guard(source:token(), function()
-        pcall(until_cancelled(source))
+        pcall(helper.until_cancelled(source))
         forever()
       end)
       local grace = desist.now() - started - SOON
@@ -172,7 +163,7 @@ describe("desist.guard", function()
       local source = desist.source()
       local guarded = { token = source:token(), grace = math.huge }
       local ok, result = desist.guard(guarded, function()
-        pcall(until_cancelled(source))
+        pcall(helper.until_cancelled(source))
         busy(0.15)
         return "cleaned"
       end)
@@ -272,7 +263,7 @@ describe("desist.guard", function()
       local source = desist.source()
       local inner = desist.linked(source:token())
       local ok, err = desist.guard(source:token(), function()
-        return desist.guard(inner:token(), until_cancelled(source))
+        return desist.guard(inner:token(), helper.until_cancelled(source))
       end)
       assert.is_false(ok)
       assert.equal(source:token():error(), err)
@@ -282,7 +273,7 @@ describe("desist.guard", function()
       local outer, inner, first = desist.after(1000), desist.after(SOON), nil
       local ok, err = desist.guard(outer:token(), function()
         first = select(2, desist.guard(inner:token(), forever))
-        until_cancelled(outer)()
+        helper.until_cancelled(outer)()
       end)
       assert.is_false(ok)
       assert.equal(inner:token():error(), first)

@@ -175,6 +175,18 @@ end
 -- How much slower than usual a tool makes everything.
 helper.slower = tonumber(os.getenv "CHECK_SLOWER") or 1
 
+-- Seconds until a guard's token is cancelled.
+helper.soon = 0.002 * helper.slower
+
+-- What cancels the source soon, in the middle of something endless: said before
+-- that, a busy machine might cancel on the way there.
+function helper.until_cancelled(source)
+  return function()
+    source:cancel_after(helper.soon)
+    while true do end -- luacheck: ignore 542
+  end
+end
+
 -- So many, or fewer where a tool makes everything slow.
 function helper.many(count)
   return math.ceil(count / helper.slower)

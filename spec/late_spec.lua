@@ -327,7 +327,7 @@ describe("desist.on_late under a guard", function()
   helper.leave_nothing(before_each, after_each)
   after_each(function() desist.on_late(nil) end)
 
-  local SOON = 0.002 * helper.slower
+  local SOON = helper.soon
 
   -- Runs code whose token is cancelled, which catches the error and goes on
   -- until there is enough, or the grace is over.
@@ -335,10 +335,7 @@ describe("desist.on_late under a guard", function()
     local source = desist.source()
     local guarded = { token = source:token(), grace = grace or math.huge }
     return desist.guard(guarded, function()
-      pcall(function()
-        source:cancel_after(SOON)
-        while true do end -- luacheck: ignore 542
-      end)
+      pcall(helper.until_cancelled(source))
       while not enough() do end -- the late line
     end)
   end
