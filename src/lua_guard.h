@@ -101,12 +101,11 @@ struct desist__guards {
   int64_t looked;
   /* Of running, of what it resumed, and so on. */
   desist__stand stands[DESIST__UNSEEN];
-  int64_t timer;  /* when the timer is due; 0: never */
-  unsigned rings; /* how often the handler has been here */
+  int64_t timer; /* when it rings first, then again and again; 0: never */
   desist__hook hooks[DESIST__HOOKS];
   int next_hook;
   bool by_signal;
-  bool alert; /* some frame is cancelled or over */
+  bool alert; /* some frame is cancelled or over; atomic */
   bool aside; /* what yields now is set aside */
   bool tracked;
   desist__frame *kept; /* of coroutines that have yielded inside of guards */

@@ -78,39 +78,57 @@ desist__frame *desist__guard_due(const desist__guards *guards, int64_t now) {
   return guard != NULL ? guard : budget;
 }
 
-static void set_timer_once(desist__guards *guards, int64_t now) {
+/* --- The timer --- */
+
+/* Notes, too, whether any frame is cancelled or over. */
+static int64_t next_moment(desist__guards *guards, int64_t now) {
   const desist__frame *frame;
   int64_t next = DESIST_NEVER;
-  bool alert = false;
+  desist__store(&guards->alert, false); /* before the handler says otherwise */
   for (frame = guards->top; frame != NULL; frame = frame->below) {
     int64_t moment = moment_of(frame);
     if (moment < next) next = moment;
     if (frame->token != NULL ? moment != DESIST_NEVER : moment <= now)
-      alert = true;
+      desist__store(&guards->alert, true);
   }
-  guards->alert = alert;
-#  if DESIST__INTERRUPTS
-  if (next <= now) next = 1; /* and again, as long as it is so */
-  if (next == DESIST_NEVER) next = 0;
-  if (!guards->by_signal || next == guards->timer) return;
-  guards->timer = next;
-  desist__interrupt_after(&guards->interrupt,
-                          next > now  ? next - now
-                          : next != 0 ? TICK_NANOSECONDS
-                                      : 0,
-                          TICK_NANOSECONDS);
-#  endif
+  return next;
 }
 
-/* When the timer is to ring. The handler does this too, which may come in the
-** middle of it. */
+#  if DESIST__INTERRUPTS
+
+/* From now on, as long as there is something to do. False: it does already. */
+static bool tick(desist__guards *guards, int64_t now) {
+  if (guards->timer != 0 && guards->timer <= now) return false;
+  guards->timer = now;
+  desist__interrupt_at(&guards->interrupt, now + TICK_NANOSECONDS,
+                       TICK_NANOSECONDS);
+  return true;
+}
+
+/* Whether the timer had to be set. */
+static bool set_timer(desist__guards *guards, int64_t now) {
+  int64_t next = next_moment(guards, now);
+  if (!guards->by_signal) return false;
+  if (next <= now) return tick(guards, now);
+  if (next == DESIST_NEVER) next = 0;
+  if (guards->timer == next) return false;
+  desist__interrupt_at(&guards->interrupt, next, TICK_NANOSECONDS);
+  guards->timer = next; /* whatever the handler has made of it meanwhile */
+  return true;
+}
+
+#  else
+
+static bool set_timer(desist__guards *guards, int64_t now) {
+  (void)next_moment(guards, now);
+  return false;
+}
+
+#  endif
+
+/* Looks again after each change: the handler may have come in the middle. */
 void desist__guard_set_timer(desist__guards *guards, int64_t now) {
-  unsigned rings = desist__load(&guards->rings);
-  set_timer_once(guards, now);
-  while (desist__load(&guards->rings) != rings) {
-    rings = desist__load(&guards->rings);
-    set_timer_once(guards, desist_now());
-  }
+  while (set_timer(guards, now)) now = desist_now();
 }
 
 /* --- Hooks --- */
@@ -233,12 +251,14 @@ static void point(desist__guards *guards) {
   }
 }
 
+/* It only lets the timer tick: the rest is for the code that changes frames. */
 static void on_interrupt(desist__interrupt *self) {
   desist__guards *guards = (desist__guards *)self;
   int64_t now = desist_now();
-  if (desist__guard_due(guards, now) != NULL) point(guards);
-  desist__guard_set_timer(guards, now);
-  desist__store(&guards->rings, guards->rings + 1);
+  if (desist__guard_due(guards, now) == NULL) return;
+  desist__store(&guards->alert, true);
+  point(guards);
+  (void)tick(guards, now);
 }
 
 #  endif

@@ -189,8 +189,8 @@ struct desist__interrupt {
   bool blocked;             /* the signal was, on this thread */
   timer_t timer;
   uint64_t tells; /* the timer, which thread, by its serial; 0: no timer */
-  bool ticking;
-  uint8_t generation; /* a child of fork has not its parent's timers */
+  int64_t moment, every; /* it is set to; 0: it is not set */
+  uint8_t generation;    /* a child of fork has not its parent's timers */
 };
 
 /* From now on it may run on this thread. False: not to be had here. */
@@ -200,10 +200,10 @@ void desist__interrupt_leave(desist__interrupt *self);
 /* Soon it runs on its thread, if it is entered on one. Any thread, also in a
 ** signal handler. */
 void desist__interrupt_raise(desist__interrupt *self);
-/* It runs after so many nanoseconds, and then again each `every`; 0: never.
-** On its thread, also from `run`. */
-void desist__interrupt_after(desist__interrupt *self, int64_t first,
-                             int64_t every);
+/* It runs at that moment of the monotonic clock, and then again each `every`
+** nanoseconds; 0: not any more. On its thread, also from `run`. */
+void desist__interrupt_at(desist__interrupt *self, int64_t moment,
+                          int64_t every);
 /* Gives back what it has of the system's. Not entered. */
 void desist__interrupt_end(desist__interrupt *self);
 /* The processor time this thread has used; async-signal-safe. */

@@ -116,13 +116,16 @@ static void pass_on(int number, siginfo_t *info, void *context) {
   passing = from;
 }
 
+static bool is_marked(const siginfo_t *info) {
+  return (info->si_code == SI_QUEUE || info->si_code == SI_TIMER) &&
+         info->si_value.sival_ptr == &mark;
+}
+
 static void on_signal(int number, siginfo_t *info, void *context) {
   int saved = errno;
   desist__interrupt *at;
   for (at = entered; at != NULL; at = at->below) at->run(at);
-  if ((info->si_code != SI_QUEUE && info->si_code != SI_TIMER) ||
-      info->si_value.sival_ptr != &mark)
-    pass_on(number, info, context);
+  if (!is_marked(info)) pass_on(number, info, context);
   errno = saved;
 }
 
@@ -175,13 +178,64 @@ void desist__interrupts_stop(void) {
   desist__lock_release(&lock);
 }
 
+/* --- Sending --- */
+
+/* A thread that has ended since is no error; one that has got its number since
+** finds nothing entered. */
+static void send(int thread, siginfo_t *info) {
+  (void)syscall(SYS_rt_tgsigqueueinfo, getpid(), thread, SIGNAL, info);
+}
+
+static void describe_mark(siginfo_t *info) {
+  memset(info, 0, sizeof *info);
+  info->si_signo = SIGNAL;
+  info->si_code = SI_QUEUE;
+  info->si_pid = getpid();
+  info->si_uid = getuid();
+  info->si_value.sival_ptr = (void *)(uintptr_t)&mark;
+}
+
+static void send_mark(int thread) {
+  siginfo_t info;
+  describe_mark(&info);
+  send(thread, &info);
+}
+
+/* One that waits for this thread. Not by sigtimedwait, where a thread may be
+** cancelled. */
+static bool take(siginfo_t *info) {
+  sigset_t set;
+  struct timespec none = { 0, 0 };
+  (void)sigemptyset(&set);
+  (void)sigaddset(&set, SIGNAL);
+  return syscall(SYS_rt_sigtimedwait, &set, info, &none, (size_t)_NSIG / 8) ==
+         SIGNAL;
+}
+
+/*
+** Takes what waits, and sends one for all. New kernels (6.13 on) throw away the
+** tick of a timer that has been set anew while it waited, and with it what was
+** merged with it: signals of ours, for anything that is entered here.
+*/
+static void send_anew(void) {
+  siginfo_t one, waiting;
+  bool needed = entered != NULL;
+  describe_mark(&one);
+  while (take(&waiting)) {
+    if (is_marked(&waiting)) continue;
+    one = waiting;
+    needed = true;
+  }
+  if (needed) send(this_thread(), &one);
+}
+
 /* --- Timers --- */
 
 static void drop_timer(desist__interrupt *self) {
   if (self->tells != 0 && self->generation == desist__generation)
     (void)timer_delete(self->timer);
   self->tells = 0;
-  self->ticking = false;
+  self->moment = 0;
 }
 
 /* It tells this thread. */
@@ -206,14 +260,22 @@ static void set_part(struct timespec *part, int64_t nanoseconds) {
   part->tv_nsec = (long)(nanoseconds % 1000000000);
 }
 
-void desist__interrupt_after(desist__interrupt *self, int64_t first,
-                             int64_t every) {
+/* The first time in the past: it runs at once. */
+static void set_timer(const desist__interrupt *self) {
   struct itimerspec times;
-  if (first == 0 && !self->ticking) return;
-  self->ticking = first != 0;
-  set_part(&times.it_value, first);
-  set_part(&times.it_interval, every);
-  (void)timer_settime(self->timer, 0, &times, NULL);
+  set_part(&times.it_value, self->moment);
+  set_part(&times.it_interval, self->moment != 0 ? self->every : 0);
+  (void)timer_settime(self->timer, TIMER_ABSTIME, &times, NULL);
+}
+
+void desist__interrupt_at(desist__interrupt *self, int64_t moment,
+                          int64_t every) {
+  bool was_set = self->moment != 0;
+  if (!was_set && moment == 0) return;
+  self->moment = moment;
+  self->every = every;
+  set_timer(self);
+  if (was_set) send_anew();
 }
 
 /* --- Entering and leaving --- */
@@ -236,10 +298,10 @@ bool desist__interrupt_enter(desist__interrupt *self) {
 
 void desist__interrupt_leave(desist__interrupt *self) {
   desist__interrupt **at = &entered;
-  desist__interrupt_after(self, 0, 0);
   desist__store(&self->thread, 0);
   while (*at != self) at = &(*at)->below;
   desist__store_release(at, self->below);
+  desist__interrupt_at(self, 0, 0);
   if (self->blocked) {
     sigset_t set;
     (void)sigemptyset(&set);
@@ -248,23 +310,9 @@ void desist__interrupt_leave(desist__interrupt *self) {
   }
 }
 
-/* A thread that has ended since is no error; one that has got its number since
-** finds nothing entered. */
-static void send(int thread) {
-  siginfo_t info;
-  pid_t process = getpid();
-  memset(&info, 0, sizeof info);
-  info.si_signo = SIGNAL;
-  info.si_code = SI_QUEUE;
-  info.si_pid = process;
-  info.si_uid = getuid();
-  info.si_value.sival_ptr = (void *)(uintptr_t)&mark;
-  (void)syscall(SYS_rt_tgsigqueueinfo, process, thread, SIGNAL, &info);
-}
-
 void desist__interrupt_raise(desist__interrupt *self) {
   int thread = desist__load(&self->thread);
-  if (thread != 0) send(thread);
+  if (thread != 0) send_mark(thread);
 }
 
 void desist__interrupt_end(desist__interrupt *self) { drop_timer(self); }
@@ -275,13 +323,14 @@ void desist__interrupts_after_fork(void) {
   desist__interrupt *at;
   thread_number = 0;
   for (at = entered; at != NULL; at = at->below) {
-    bool ticking = at->ticking;
+    int64_t moment = at->moment;
     desist__store(&at->thread, this_thread());
     at->tells = 0;
-    if (make_timer(at, at->thread) && ticking)
-      desist__interrupt_after(at, 1, 1000000);
+    if (!make_timer(at, at->thread)) continue;
+    at->moment = moment;
+    set_timer(at);
   }
-  if (entered != NULL) send(this_thread());
+  if (entered != NULL) send_mark(this_thread());
 }
 
 int64_t desist__thread_time(void) {

@@ -950,6 +950,69 @@ TEST_WITH_SIGNALS(a_thread_that_blocks_the_signal_does_so_afterwards) {
   state_close(L);
 }
 
+/* block([one of somebody else's]): until a tick waits behind it. */
+static int script_block(lua_State *L) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGURG);
+  check_sleep(MS(1)); /* valgrind delivers ours here */
+  CHECK_INT(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+  if (lua_toboolean(L, 1)) CHECK_INT(pthread_kill(pthread_self(), SIGURG), 0);
+  check_sleep(MS(30));
+  CHECK_INT(sigpending(&set), 0);
+  CHECK_INT(sigismember(&set, SIGURG), 1);
+  return 0;
+}
+
+static int script_unblock(lua_State *L) {
+  sigset_t set;
+  (void)L;
+  sigemptyset(&set);
+  sigaddset(&set, SIGURG);
+  CHECK_INT(pthread_sigmask(SIG_UNBLOCK, &set, NULL), 0);
+  return 0;
+}
+
+/* The inner guard's timer rings at the end of its grace, and is set anew. */
+static void child_blocks(void) {
+  struct sigaction action;
+  lua_State *L = state_open();
+  desist_source *source;
+  int i;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = on_urgent;
+  sigaction(SIGURG, &action, NULL);
+  lua_global(L, "block", script_block);
+  lua_global(L, "unblock", script_unblock);
+  CHECK(lua_do(L,
+               "function f()\n"
+               "  local inner = desist.source()\n"
+               "  desist.guard({ token = inner:token(), grace = 0.01 },\n"
+               "    function()\n"
+               "      pcall(function() inner:cancel() forever() end)\n"
+               "      block(others)\n"
+               "    end)\n"
+               "  outer:cancel() unblock() forever()\n"
+               "end",
+               0));
+  for (i = 0; i < 4; i++) {
+    source = desist_source_create();
+    desist_lua_push_source(L, source);
+    lua_setglobal(L, "outer");
+    lua_pushboolean(L, i % 2);
+    lua_setglobal(L, "others");
+    urgent = 0;
+    check_stopped(L, call(L, "f", desist_source_token(source), 0), source);
+    CHECK_INT(urgent, i % 2);
+    desist_source_release(source);
+  }
+  state_close(L);
+}
+
+TEST_WITH_SIGNALS(no_signal_is_lost_with_a_tick_that_waits) {
+  if (GUARDS_IN_CHILDREN) end_child(start_child(child_blocks));
+}
+
 static int interrupted;
 
 static int script_nap(lua_State *L) {
@@ -1165,9 +1228,16 @@ static void child_exits(void) {
   lua_global(L, "raise", script_raise);
   CHECK(lua_do(L,
                "witness = setmetatable({}, { __gc = raise })\n"
-               "local function exit() pcall(forever) close_state() end\n"
+               "local sources = {}\n"
+               "local function exit()\n"
+               "  for _, source in ipairs(sources) do\n"
+               "    pcall(function() source:cancel() forever() end)\n"
+               "  end\n"
+               "  close_state()\n"
+               "end\n"
                "local function guard(...)\n"
-               "  local source = desist.after(0.05)\n"
+               "  local source = desist.source()\n"
+               "  sources[#sources + 1] = source\n"
                "  desist.guard({ token = source:token(), grace = 1000 }, ...)\n"
                "end\n"
                "guard(coroutine.wrap(function() guard(guard, exit) end))",
