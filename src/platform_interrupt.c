@@ -51,6 +51,13 @@ static int known, last;   /* how many; whose it was last; atomic */
 static desist__lock lock; /* for writing all of them */
 static uint64_t serials;  /* under it */
 
+static sigset_t only_ours(void) {
+  sigset_t set;
+  (void)sigemptyset(&set);
+  (void)sigaddset(&set, SIGNAL);
+  return set;
+}
+
 /* The system's number for it. */
 static int this_thread(void) {
   if (thread_number == 0) thread_number = (int)syscall(SYS_gettid);
@@ -204,10 +211,8 @@ static void send_mark(int thread) {
 /* One that waits for this thread. Not by sigtimedwait, where a thread may be
 ** cancelled. */
 static bool take(siginfo_t *info) {
-  sigset_t set;
+  sigset_t set = only_ours();
   struct timespec none = { 0, 0 };
-  (void)sigemptyset(&set);
-  (void)sigaddset(&set, SIGNAL);
   return syscall(SYS_rt_sigtimedwait, &set, info, &none, (size_t)_NSIG / 8) ==
          SIGNAL;
 }
@@ -282,10 +287,8 @@ void desist__interrupt_at(desist__interrupt *self, int64_t moment,
 
 bool desist__interrupt_enter(desist__interrupt *self) {
   int thread = this_thread();
-  sigset_t set, mask;
+  sigset_t set = only_ours(), mask;
   if (!install() || !make_timer(self, thread)) return false;
-  (void)sigemptyset(&set);
-  (void)sigaddset(&set, SIGNAL);
   if (pthread_sigmask(SIG_BLOCK, NULL, &mask) != 0) return false;
   self->blocked = sigismember(&mask, SIGNAL) == 1;
   if (entered == NULL) passing = 0; /* a handler may have left by longjmp */
@@ -303,9 +306,7 @@ void desist__interrupt_leave(desist__interrupt *self) {
   desist__store_release(at, self->below);
   desist__interrupt_at(self, 0, 0);
   if (self->blocked) {
-    sigset_t set;
-    (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGNAL);
+    sigset_t set = only_ours();
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
   }
 }

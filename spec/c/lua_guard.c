@@ -144,6 +144,14 @@ static void on_urgent(int number) {
   __atomic_add_fetch(&urgent, 1, __ATOMIC_RELAXED);
 }
 
+/* Of the host's own, in the place of whatever was there. */
+static void set_urgent_handler(void) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = on_urgent;
+  CHECK_INT(sigaction(SIGURG, &action, NULL), 0);
+}
+
 /* Each way to send oneself the signal; its handler is called each time. */
 static void check_urgent(void) {
   union sigval value;
@@ -187,13 +195,10 @@ static void check_urgent_and_guards(lua_State *L) {
 }
 
 static void child_with_handlers(void) {
-  struct sigaction action;
   lua_State *L = state_open();
-  memset(&action, 0, sizeof action);
-  action.sa_handler = on_urgent;
-  sigaction(SIGURG, &action, NULL);
+  set_urgent_handler();
   check_urgent_and_guards(L); /* there before */
-  sigaction(SIGURG, &action, NULL);
+  set_urgent_handler();
   check_urgent_and_guards(L); /* after */
   state_close(L);
 }
@@ -214,9 +219,7 @@ static void child_with_chain(void) {
   struct sigaction action;
   lua_State *L = state_open();
   int i;
-  memset(&action, 0, sizeof action);
-  action.sa_handler = on_urgent;
-  sigaction(SIGURG, &action, NULL);
+  set_urgent_handler();
   check_guard(L);
   for (i = 0; i < 3; i++) {
     memset(&action, 0, sizeof action);
@@ -950,38 +953,37 @@ TEST_WITH_SIGNALS(a_thread_that_blocks_the_signal_does_so_afterwards) {
   state_close(L);
 }
 
-/* block([one of somebody else's]): until a tick waits behind it. */
-static int script_block(lua_State *L) {
+static void mask_urgent(int how) {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGURG);
+  CHECK_INT(pthread_sigmask(how, &set, NULL), 0);
+}
+
+/* block([one of somebody else's]): until a tick waits behind it. */
+static int script_block(lua_State *L) {
+  sigset_t waiting;
   check_sleep(MS(1)); /* valgrind delivers ours here */
-  CHECK_INT(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+  mask_urgent(SIG_BLOCK);
   if (lua_toboolean(L, 1)) CHECK_INT(pthread_kill(pthread_self(), SIGURG), 0);
   check_sleep(MS(30));
-  CHECK_INT(sigpending(&set), 0);
-  CHECK_INT(sigismember(&set, SIGURG), 1);
+  CHECK_INT(sigpending(&waiting), 0);
+  CHECK_INT(sigismember(&waiting, SIGURG), 1);
   return 0;
 }
 
 static int script_unblock(lua_State *L) {
-  sigset_t set;
   (void)L;
-  sigemptyset(&set);
-  sigaddset(&set, SIGURG);
-  CHECK_INT(pthread_sigmask(SIG_UNBLOCK, &set, NULL), 0);
+  mask_urgent(SIG_UNBLOCK);
   return 0;
 }
 
 /* The inner guard's timer rings at the end of its grace, and is set anew. */
 static void child_blocks(void) {
-  struct sigaction action;
   lua_State *L = state_open();
   desist_source *source;
   int i;
-  memset(&action, 0, sizeof action);
-  action.sa_handler = on_urgent;
-  sigaction(SIGURG, &action, NULL);
+  set_urgent_handler();
   lua_global(L, "block", script_block);
   lua_global(L, "unblock", script_unblock);
   CHECK(lua_do(L,
